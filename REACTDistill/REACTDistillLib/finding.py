@@ -1,0 +1,134 @@
+"""What a student says of a case, in the geometry of the case; saved as one folder and read back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .files import read_volume, write_volume
+from .graph import RegionGraph
+from .volume import Volume
+
+NOT_A_MEDICAL_DEVICE = "Research software, not a medical device: not for diagnosis or treatment decisions."
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who said it: student, where it ran, how long it took, what the student is for."""
+
+    student: str
+    student_version: str
+    tensors_sha256: str
+    software_version: str
+    device: str
+    seconds: float
+    intended_use: str
+    limitations: str
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What a student says of a case.
+
+    ``probabilities`` by class name, in the order of the card; ``attention`` is a heat map from 0 to 1 on the grid of
+    the source sequence (see ``attention.class_map``); ``warnings`` are sentences for the reader, never empty words.
+    """
+
+    case_identifier: str
+    task: str
+    probabilities: dict[str, float]
+    attention: Volume | None
+    graph: RegionGraph | None
+    provenance: Provenance
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def predicted_class(self) -> str:
+        """The class with the highest probability."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    def notices(self) -> list[str]:
+        """Every sentence that must stand beside the numbers wherever they are shown."""
+        return [NOT_A_MEDICAL_DEVICE, self.provenance.limitations, *self.warnings]
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``finding.json``, ``attention.nrrd``, ``probabilities.csv`` and ``regions.csv`` into a new ``folder``.
+
+        The folder appears complete or not at all. An existing folder is replaced only if it holds an earlier Finding.
+        """
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()) and not (folder / "finding.json").exists():
+            raise ValueError(f'"{folder}" exists and holds other files; name a new folder for the result.')
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            self._write(temporary)
+            temporary.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return folder
+
+    def _write(self, folder: Path) -> None:
+        (folder / "finding.json").write_text(json.dumps(self._header(), indent=1), encoding="utf-8")
+        if self.attention is not None:
+            write_volume(self.attention, folder / "attention.nrrd")
+        with (folder / "probabilities.csv").open("w", newline="", encoding="utf-8") as stream:
+            rows = csv.writer(stream)
+            rows.writerow(["class", "probability"])
+            rows.writerows(self.probabilities.items())
+        if self.graph is not None:
+            _write_regions(self.graph, folder / "regions.csv")
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "case": self.case_identifier,
+            "task": self.task,
+            "predicted_class": self.predicted_class,
+            "probabilities": self.probabilities,
+            "notices": self.notices(),
+            "warnings": list(self.warnings),
+            "provenance": asdict(self.provenance),
+            "attention": None if self.attention is None else "attention.nrrd",
+            "graph": None if self.graph is None else self.graph.to_json(),
+        }
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Finding:
+        """The Finding that ``save`` wrote into ``folder``."""
+        path = Path(folder) / "finding.json"
+        if not path.is_file():
+            raise ValueError(f'"{folder}" holds no finding.json: it is not a result folder.')
+        header = json.loads(path.read_text(encoding="utf-8"))
+        if header.get("format") != _FORMAT:
+            raise ValueError(f'"{path}" has format {header.get("format")}, this version reads format {_FORMAT}.')
+        attention = None if header["attention"] is None else read_volume(path.parent / header["attention"])
+        return cls(
+            header["case"],
+            header["task"],
+            header["probabilities"],
+            attention,
+            None if header["graph"] is None else RegionGraph.from_json(header["graph"]),
+            Provenance(**header["provenance"]),
+            tuple(header["warnings"]),
+        )
+
+
+def _write_regions(graph: RegionGraph, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["region", "kind", "volume_ml", "r_mm", "a_mm", "s_mm", "importance"])
+        for index, name in enumerate(graph.names):
+            place = [round(float(x), 2) for x in graph.centroids_ras[index]]
+            volume, importance = float(graph.volumes_ml[index]), float(graph.importance[index])
+            rows.writerow([name, graph.kinds[index], round(volume, 3), *place, round(importance, 4)])
