@@ -93,23 +93,34 @@ def mask_extent_ras(mask: Volume) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def area_average(mask: Volume, grid: Grid) -> NDArray[np.float32]:
-    """Share of each voxel of ``grid`` that the mask covers, float32 (K, J, I), values from 0 to 1.
-
-    Each true voxel of the source is cut into pieces smaller than half a voxel of ``grid``, and the volume of each piece
-    is put into the voxel in which its centre lies. So the mask keeps its volume however small it is and however coarse
-    ``grid`` is; the part outside ``grid`` is lost.
-    """
+    """Share of each voxel of ``grid`` that the mask covers, float32 (K, J, I); see ``area_averages``."""
     k, j, i = np.nonzero(mask.array_kji)
-    index_to_index = np.linalg.inv(grid.ijk_to_ras) @ mask.grid.ijk_to_ras
-    pieces_ijk = np.maximum(1, np.ceil(2 * np.abs(index_to_index[:3, :3]).max(axis=0))).astype(int)
-    start = np.stack([i, j, k], axis=1) @ index_to_index[:3, :3].T + index_to_index[:3, 3]  # (V, 3)
+    return area_averages(mask.grid, np.stack([i, j, k], axis=1), np.ones((1, k.size), dtype=bool), grid)[0]
+
+
+def area_averages(
+    source: Grid, voxels_ijk: NDArray[np.int64], members: NDArray[np.bool_], grid: Grid
+) -> NDArray[np.float32]:
+    """Share of each voxel of ``grid`` that each of N masks covers, float32 (N, K, J, I), values from 0 to 1.
+
+    The masks are given as the voxels (V, 3) of ``source`` that are in any of them, and ``members`` (N, V). Each voxel
+    is cut into pieces smaller than half a voxel of ``grid``, and the volume of each piece is put into the voxel in
+    which its center lies. So a mask keeps its volume however small it is and however coarse ``grid`` is; the part
+    outside ``grid`` is lost.
+    """
+    index_to_index = np.linalg.inv(grid.ijk_to_ras) @ source.ijk_to_ras
+    turn = index_to_index[:3, :3].T
+    pieces_ijk = np.maximum(1, np.ceil(2 * np.abs(turn).max(axis=1) - 1e-9)).astype(int)
+    # The small shift gives centers that lie exactly between two voxels one side, whatever the order of the axes.
+    start = voxels_ijk @ turn + (index_to_index[:3, 3] + 0.5 + 1e-6)  # (V, 3)
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in pieces_ijk]
-    covered = np.zeros(int(np.prod(grid.shape_kji)))
     sizes = np.array(grid.shape_kji[::-1])
+    covered = np.zeros((len(members), int(sizes.prod())))
     for step in np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3):
-        cell = np.floor(start + step @ index_to_index[:3, :3].T + 0.5).astype(np.int64)  # (V, 3) as i, j, k
-        cell = cell[((cell >= 0) & (cell < sizes)).all(axis=1)]
+        cell = np.floor(start + step @ turn).astype(np.int64)  # (V, 3) as i, j, k
+        inside = ((cell >= 0) & (cell < sizes)).all(axis=1)
         flat = (cell[:, 2] * sizes[1] + cell[:, 1]) * sizes[0] + cell[:, 0]
-        covered += np.bincount(flat, minlength=covered.size)
-    piece_share = mask.grid.voxel_ml / grid.voxel_ml / float(np.prod(pieces_ijk))
-    return np.minimum(covered * piece_share, 1.0).astype(np.float32).reshape(grid.shape_kji)
+        for row, member in zip(covered, members, strict=True):
+            row += np.bincount(flat[inside & member], minlength=row.size)
+    piece_share = source.voxel_ml / grid.voxel_ml / float(np.prod(pieces_ijk))
+    return np.minimum(covered * piece_share, 1.0).astype(np.float32).reshape(len(members), *grid.shape_kji)

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 # Two readers of one file differ in the last bits of a matrix; rounding makes their grids, so all results, equal.
 _MATRIX_DECIMALS = 9
+# DICOM and ITK count towards left and posterior, this project towards right and anterior. It is its own inverse.
+_LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def _checked_matrix(ijk_to_ras: ArrayLike) -> NDArray[np.float64]:
@@ -40,13 +42,25 @@ class Grid:
         object.__setattr__(self, "ijk_to_ras", _checked_matrix(self.ijk_to_ras))
 
     @classmethod
-    def centred(cls, center_ras: Sequence[float], *, shape_kji: Sequence[int], spacing_kji_mm: Sequence[float]) -> Grid:
+    def centered(
+        cls, center_ras: Sequence[float], *, shape_kji: Sequence[int], spacing_kji_mm: Sequence[float]
+    ) -> Grid:
         """Grid whose axes are R, A and S (I, J, K) and whose middle lies at ``center_ras`` (mm)."""
         spacing_ijk = np.array(spacing_kji_mm[::-1], dtype=np.float64)
         matrix = np.eye(4)
         matrix[:3, :3] = np.diag(spacing_ijk)
         matrix[:3, 3] = np.asarray(center_ras) - spacing_ijk * (np.array(shape_kji[::-1]) - 1) / 2
         return cls(tuple(shape_kji), matrix)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_lps(cls, shape_kji: Sequence[int], ijk_to_lps: ArrayLike) -> Grid:
+        """Grid of a 4x4 matrix to LPS mm, the patient axes of DICOM and ITK."""
+        return cls(tuple(shape_kji), _LPS_RAS @ np.asarray(ijk_to_lps, dtype=np.float64))  # type: ignore[arg-type]
+
+    @property
+    def ijk_to_lps(self) -> NDArray[np.float64]:
+        """The matrix from voxel index (i, j, k, 1) to LPS mm, the patient axes of DICOM and ITK."""
+        return _LPS_RAS @ self.ijk_to_ras
 
     @property
     def spacing_ijk_mm(self) -> NDArray[np.float64]:
@@ -81,6 +95,13 @@ class Grid:
         matrix = self.ijk_to_ras.copy()
         matrix[:3, 3] = self.to_ras(box.lower_kji[::-1])
         return Grid(box.shape_kji, matrix)
+
+    def strided(self, stride_kji: Sequence[int]) -> Grid:
+        """Every n-th voxel: the grid of a feature map whose convolutions have odd kernels and this total stride."""
+        matrix = self.ijk_to_ras.copy()
+        matrix[:3, :3] *= np.array(stride_kji[::-1])
+        shape = tuple(-(-n // s) for n, s in zip(self.shape_kji, stride_kji, strict=True))
+        return Grid(shape, matrix)  # type: ignore[arg-type]
 
     def same_as(self, other: Grid) -> bool:
         """True when both grids have the same shape and the same place, to the last bit."""

@@ -1,0 +1,204 @@
+"""Command line: ``reactdistill`` or ``python -m REACTDistillLib``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+from .case import Case
+from .finding import Finding
+from .geometry import resample
+from .progress import Cancelled, ProgressCallback, json_progress, write_event
+from .volume import Volume
+
+_REGION_HELP = (
+    "mask file, DICOM SEG, RTSTRUCT or folder; FILE:NAME or FILE:5 takes one region out of it; "
+    "given several times, the regions are joined"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 after one sentence that says what was wrong with the input."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, Cancelled) as error:
+        sentence = " ".join(str(error).split())
+        if getattr(options, "progress", "text") == "json":
+            write_event("error", message=sentence)
+        else:
+            print(f"reactdistill: {sentence}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reactdistill", description="Distilled student networks for tumor imaging. Not a medical device."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_predict(commands.add_parser("predict", help="grade one case from files"))
+    _add_series(commands.add_parser("series", help="list the DICOM series of a folder"))
+    _add_card(commands.add_parser("card", help="show the card of a student file"))
+    _add_phantoms(commands.add_parser("phantoms", help="write a cohort of synthetic patients"))
+    _add_train(commands.add_parser("train", help="train a student on a cohort"))
+    return parser
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ct", required=True, help="CT: NIfTI, NRRD, MetaImage or a DICOM folder")
+    parser.add_argument("--series", help="series instance UID, when the DICOM folder holds several")
+    parser.add_argument("--liver", action="append", help=_REGION_HELP)
+    parser.add_argument("--tumor", action="append", help=_REGION_HELP)
+    parser.add_argument("--student", help="student file; the demo student of this version when left out")
+    parser.add_argument("--out", required=True, type=Path, help="new folder for the result")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--progress", default="text", choices=["text", "json"], help="json: one event a line on stdout")
+    parser.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from .predict import predict
+    from .shipped import demo_student
+
+    student = options.student or demo_student("grade")
+    finding = predict(
+        case_from_files(options.ct, options.liver, options.tumor, series=options.series),
+        student,
+        device=options.device,
+        progress=_progress(options.progress),
+    )
+    folder = finding.save(options.out)
+    if options.progress == "json":
+        write_event("result", folder=str(folder))
+    else:
+        _print_finding(finding, folder)
+
+
+def case_from_files(
+    ct: Path | str, liver: Sequence[str] | None, tumor: Sequence[str] | None, *, series: str | None = None
+) -> Case:
+    """A Case from files; ``liver`` and ``tumor`` are region specifications (see ``masks.read_region``), joined."""
+    from .files import read_volume
+
+    volume = read_volume(ct, series=series)
+    regions = {"liver": liver, "tumor": tumor}
+    masks = {name: _joined_region(given, volume) for name, given in regions.items() if given}
+    return Case({"ct": volume}, masks)
+
+
+def _joined_region(specifications: Sequence[str], image: Volume) -> Volume:
+    """The union of several regions: on their grid when they share one, else on the grid of the image."""
+    from .masks import read_region
+
+    masks = [read_region(specification, reference=image) for specification in specifications]
+    grid = masks[0].grid
+    if not all(mask.grid.same_as(grid) for mask in masks):
+        grid = image.grid
+    joined = np.zeros(grid.shape_kji, dtype=bool)
+    for mask in masks:
+        joined |= resample(mask, grid, interpolation="nearest").array_kji.astype(bool, copy=False)
+    return Volume(joined, grid)
+
+
+def _print_finding(finding: Finding, folder: Path) -> None:
+    for name, probability in finding.probabilities.items():
+        print(f"{name:>12}  {probability:.4f}")
+    if finding.graph is not None:
+        print(f"\n{'region':>12}  {'ml':>8}  importance")
+        for name, volume, value in zip(
+            finding.graph.names, finding.graph.volumes_ml, finding.graph.importance, strict=True
+        ):
+            print(f"{name:>12}  {volume:8.1f}  {value:+.3f}")
+    print()
+    for notice in finding.notices():
+        print(notice)
+    made_by = finding.provenance
+    print(
+        f"{made_by.student} {made_by.student_version} on {made_by.device}, {made_by.seconds:.2f} s; written to {folder}"
+    )
+
+
+def _progress(kind: str) -> ProgressCallback:
+    return json_progress if kind == "json" else _text_progress
+
+
+def _text_progress(stage: str, done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        end = "\n" if done >= total else ""
+        print(f"\r{stage} {done}/{total}   ", end=end, file=sys.stderr, flush=True)
+
+
+def _add_series(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path)
+    parser.set_defaults(run=_series)
+
+
+def _series(options: argparse.Namespace) -> None:
+    from .dicom import list_series
+
+    for series in list_series(options.folder):
+        print(f"{series.uid}  {series.modality:4} {series.slices:5} slices  {series.description}")
+
+
+def _add_card(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("student", type=Path)
+    parser.set_defaults(run=_card)
+
+
+def _card(options: argparse.Namespace) -> None:
+    from .student import read_card
+
+    content = {name: value for name, value in read_card(options.student).to_json().items() if name != "tensors"}
+    print(json.dumps(content, indent=2))
+
+
+def _add_phantoms(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, type=Path, help="new folder for the cohort")
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shape", type=int, nargs=3, default=[48, 48, 48], metavar=("K", "J", "I"))
+    parser.set_defaults(run=_phantoms)
+
+
+def _phantoms(options: argparse.Namespace) -> None:
+    from .phantom import write_phantom_cohort
+
+    shape = tuple(options.shape)
+    write_phantom_cohort(options.out, count=options.count, seed=options.seed, shape_kji=shape, progress=_text_progress)
+    print(f"{options.count} synthetic patients: {options.out / 'cohort.json'}")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cohort", required=True, type=Path, help="cohort.json")
+    parser.add_argument("--run", required=True, type=Path, dest="run_folder", help="new folder for the run")
+    parser.add_argument("--config", type=Path, help="JSON file with fields of TrainingConfig")
+    parser.add_argument("--progress", default="text", choices=["text", "json"])
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .cohort import Cohort
+    from .train import TrainingConfig, train
+
+    fields = json.loads(options.config.read_text(encoding="utf-8")) if options.config else {}
+    unknown = sorted(set(fields) - set(TrainingConfig.__dataclass_fields__))
+    if unknown:
+        raise ValueError(f'"{options.config}" has the unknown field "{unknown[0]}".')
+    student = train(
+        Cohort.read(options.cohort), options.run_folder, TrainingConfig(**fields), progress=_progress(options.progress)
+    )
+    print(student)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""Analytic liver patients seen on any grid: CT, two PET tracers, liver and tumors. All of it is synthetic."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .anatomy import Tissue, draw_liver, draw_tissues, draw_vessels
+from .case import Case
+from .cohort import Cohort, CohortEntry, assign_folds, file_sha256
+from .files import write_volume
+from .lesions import Tumor, draw_clinical, draw_signs, draw_tumors
+from .progress import ProgressCallback, silent
+from .shapes import Array, Triple, Waves, blurred_ball, blurred_edge, sharp_share
+from .volume import Grid, Volume
+
+Indices = NDArray[np.intp]
+
+GRADES = ("well", "moderate", "poor")
+FIELD_OF_VIEW_MM = 288.0
+PET_FWHM_MM = 5.5
+_CT_EDGE_MM = 2.0
+_AIR_HU, _LOWEST_HU = -1000.0, -1024.0
+_CORE_EDGE_MM, _RIM_WIDTH_MM = 4.0, 2.0
+_NECROSIS_SUV = 0.6
+_REACH_MM = 2 * PET_FWHM_MM  # nothing of a shape is seen farther from it
+_BLOCK_KJI = (16, 16, 16)
+_IMAGES = ("ct", "pet_fdg", "pet_acetate")
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """One analytic patient. Every volume made of it is synthetic.
+
+    Shapes are in mm from ``center_ras``, axes R, A, S. ``tissues`` lie one over the other in their order, over them
+    the liver, its vessels and the tumors; ``tumors[0]`` is the main one. ``noise_hu`` is the standard deviation per
+    voxel, ``noise_suv`` that of a voxel of SUV 1 (it grows with the root of the uptake).
+    """
+
+    seed: int
+    grade: str
+    clinical: Mapping[str, float]
+    center_ras: Triple
+    tissues: tuple[Tissue, ...]
+    liver: Tissue
+    liver_texture: Waves
+    liver_texture_hu: float
+    vessels: tuple[Tissue, ...]
+    tumors: tuple[Tumor, ...]
+    noise_hu: float
+    noise_suv: float
+
+    @property
+    def identifier(self) -> str:
+        """Name for tables and files."""
+        return phantom_identifier(self.seed)
+
+
+def phantom_identifier(seed: int) -> str:
+    """The identifier of the patient of a seed; "phantom" in it says that the patient is synthetic."""
+    return f"phantom_{seed:05d}"
+
+
+def draw_patient(seed: int) -> Patient:
+    """The analytic patient of ``seed`` (0 or above). The grade is ``GRADES[seed % 3]``: runs of seeds are balanced."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"a phantom seed must be a whole number of at least 0, got {seed!r}.")
+    seed = int(seed)
+    rng = np.random.Generator(np.random.PCG64([seed, 0]))
+    signs = draw_signs(rng, seed % 3)
+    body_mm = (rng.uniform(145, 157), rng.uniform(104, 116))
+    liver = draw_liver(rng)
+    return Patient(
+        seed=seed,
+        grade=GRADES[seed % 3],
+        clinical=draw_clinical(rng, signs.clinical),
+        center_ras=(rng.uniform(-25, 25), rng.uniform(-40, 40), rng.uniform(-300, 300)),
+        tissues=draw_tissues(rng, body_mm, liver),
+        liver=liver,
+        liver_texture=Waves.drawn(rng, count=16, shortest=14, longest=45),
+        liver_texture_hu=rng.uniform(2, 5),
+        vessels=draw_vessels(rng),
+        tumors=draw_tumors(rng, liver, signs),
+        noise_hu=rng.uniform(8, 20),
+        noise_suv=rng.uniform(0.06, 0.14),
+    )
+
+
+def phantom_case(seed: int, *, grid: Grid | None = None, shape_kji: Sequence[int] = (48, 48, 48)) -> Case:
+    """The synthetic exam of ``seed`` on ``grid``, or on ``shape_kji`` voxels over 288 mm each way, all the liver in it.
+
+    Sequences ``ct`` (HU), ``pet_fdg`` and ``pet_acetate`` (SUV); regions ``liver`` (whole organ with its tumors) and
+    ``tumor`` (all lesions); the label is the grade. The same seed gives the same voxels.
+    """
+    patient = draw_patient(seed)
+    return sample(patient, phantom_grid(patient, shape_kji) if grid is None else grid)
+
+
+def phantom_grid(patient: Patient, shape_kji: Sequence[int] = (48, 48, 48)) -> Grid:
+    """Grid with axes R, A, S over 288 mm each way around the patient."""
+    spacing = [FIELD_OF_VIEW_MM / n for n in shape_kji]
+    return Grid.centered(patient.center_ras, shape_kji=shape_kji, spacing_kji_mm=spacing)
+
+
+def sample(patient: Patient, grid: Grid, *, noise_scale: float = 1.0) -> Case:
+    """The patient as scanned on the voxel centers of ``grid``, whatever its axes, oblique and flipped too.
+
+    Two grids agree wherever they share a point, apart from the noise, which is drawn per voxel;
+    ``noise_scale`` 0 leaves it out.
+    """
+    images = {name: np.empty(grid.shape_kji, np.float32) for name in _IMAGES}
+    masks = {name: np.empty(grid.shape_kji, bool) for name in ("liver", "tumor")}
+    for block in _blocks(grid):
+        view = _View(_block_points(grid, block, patient))
+        view.paint_patient(patient)
+        shape = images["ct"][block].shape
+        for name in _IMAGES:
+            images[name][block] = view.images[name].reshape(shape)
+        masks["liver"][block], masks["tumor"][block] = view.liver.reshape(shape), view.tumor.reshape(shape)
+    for index, name in enumerate(_IMAGES):
+        stream = np.random.Generator(np.random.PCG64([patient.seed, 1 + index]))
+        for plane in images[name]:
+            _add_noise(plane, name, patient, noise_scale, stream)
+    return Case(
+        sequences={name: Volume(array, grid) for name, array in images.items()},
+        regions={name: Volume(array, grid) for name, array in masks.items()},
+        clinical=dict(patient.clinical),
+        label=patient.grade,
+        identifier=patient.identifier,
+    )
+
+
+def write_phantom_cohort(
+    folder: Path | str,
+    *,
+    count: int,
+    seed: int = 0,
+    folds: int = 5,
+    shape_kji: Sequence[int] = (48, 48, 48),
+    progress: ProgressCallback = silent,
+) -> Cohort:
+    """Write ``count`` phantoms of the seeds from ``seed`` on, with ``cohort.json``, into a new ``folder``; return it.
+
+    Grades are balanced to within one case. Uncompressed NRRD, because it is written and read several times faster. The
+    folder appears complete or not at all; one that already holds files raises ValueError.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f'"{folder}" already exists and is not empty; name a new folder for the phantoms.')
+    grades = [GRADES[(seed + index) % len(GRADES)] for index in range(count)]
+    fold_of = assign_folds([phantom_identifier(seed + index) for index in range(count)], grades, folds=folds, seed=seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        entries = []
+        for index, fold in enumerate(fold_of):
+            entries.append(_write_case(phantom_case(seed + index, shape_kji=shape_kji), fold, temporary))
+            progress("phantoms", index + 1, count)
+        cohort = Cohort(f"phantoms {seed} to {seed + count - 1}", True, GRADES, tuple(entries), temporary)
+        cohort.write(temporary / "cohort.json")
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Cohort.read(folder / "cohort.json")
+
+
+def _write_case(case: Case, fold: int, folder: Path) -> CohortEntry:
+    (folder / case.identifier).mkdir()
+    volumes = {**case.sequences, **case.regions}
+    paths = {name: f"{case.identifier}/{name}.nrrd" for name in volumes}
+    for name, volume in volumes.items():
+        write_volume(volume, folder / paths[name])
+    return CohortEntry(
+        id=case.identifier,
+        patient=case.identifier,
+        fold=fold,
+        label=case.label,
+        sequences={name: paths[name] for name in case.sequences},
+        regions={name: paths[name] for name in case.regions},
+        clinical=case.clinical,
+        sha256={path: file_sha256(folder / path) for path in paths.values()},
+        folder=folder,
+    )
+
+
+def _blocks(grid: Grid) -> Iterator[tuple[slice, slice, slice]]:
+    """The grid cut into blocks: small enough for the cache, and most shapes are apart from most of them."""
+    starts = [range(0, n, size) for n, size in zip(grid.shape_kji, _BLOCK_KJI, strict=True)]
+    for k, j, i in product(*starts):
+        yield slice(k, k + _BLOCK_KJI[0]), slice(j, j + _BLOCK_KJI[1]), slice(i, i + _BLOCK_KJI[2])
+
+
+def _block_points(grid: Grid, block: tuple[slice, slice, slice], patient: Patient) -> Array:
+    """Voxel centers of a block in mm from the patient's center, shape (3, V)."""
+    ranges = (np.arange(*part.indices(n)) for part, n in zip(block, grid.shape_kji, strict=True))
+    k, j, i = np.ix_(*ranges)
+    origin = grid.ijk_to_ras[:3, 3] - np.array(patient.center_ras)
+    axes = [a * i + b * j + c * k + t for (a, b, c), t in zip(grid.ijk_to_ras[:3, :3], origin, strict=True)]
+    return np.stack([axis.ravel() for axis in axes]).astype(np.float32)
+
+
+def _add_noise(values: Array, name: str, patient: Patient, scale: float, stream: np.random.Generator) -> None:
+    noise = stream.standard_normal(values.shape, dtype=np.float32) * np.float32(scale)
+    if name == "ct":
+        values += noise * np.float32(patient.noise_hu)
+        np.maximum(values, np.float32(_LOWEST_HU), out=values)
+    else:
+        values += noise * np.float32(patient.noise_suv) * np.sqrt(values + np.float32(0.05))
+        np.maximum(values, np.float32(0.0), out=values)
+
+
+class _View:
+    """The images of one patient at some points; tissues are painted one over the other."""
+
+    def __init__(self, points: Array) -> None:
+        count = points.shape[1]
+        self.points = points
+        self.images = {name: np.zeros(count, np.float32) for name in _IMAGES}
+        self.images["ct"] += np.float32(_AIR_HU)
+        self.liver = np.zeros(count, bool)
+        self.tumor = np.zeros(count, bool)
+        self._center = (points.min(axis=1) + points.max(axis=1)) / 2
+        self._radius_mm = float(np.linalg.norm(points.max(axis=1) - self._center)) + _REACH_MM
+
+    def paint_patient(self, patient: Patient) -> None:
+        everywhere = np.arange(self.liver.size)
+        for tissue in patient.tissues:
+            self._paint(tissue, everywhere)
+        inside = self._paint(patient.liver, everywhere)
+        self.liver[inside] = True
+        self.images["ct"][inside] += np.float32(patient.liver_texture_hu) * patient.liver_texture(
+            self.points[:, inside]
+        )
+        for vessel in patient.vessels:
+            self._paint(vessel, inside)
+        for tumor in patient.tumors:
+            self._paint_tumor(tumor)
+
+    def _paint(self, tissue: Tissue, where: Indices) -> Indices:
+        """Lay a tissue over the points ``where``; return those of them that lie inside."""
+        if not tissue.shape.reaches(self._center, self._radius_mm):
+            return where[:0]
+        distance = tissue.shape.distance_mm(self.points if where.size == self.liver.size else self.points[:, where])
+        close = np.flatnonzero(distance < _REACH_MM)
+        distance, where = distance[close], where[close]
+        blurred = blurred_edge(distance, PET_FWHM_MM)
+        self._blend("ct", where, sharp_share(distance, _CT_EDGE_MM), tissue.hu)
+        self._blend("pet_fdg", where, blurred, tissue.fdg_suv)
+        self._blend("pet_acetate", where, blurred, tissue.acetate_suv)
+        return where[distance <= 0]
+
+    def _blend(self, name: str, where: Indices, share: Array, value: float) -> None:
+        image = self.images[name]
+        image[where] += share * (np.float32(value) - image[where])
+
+    def _paint_tumor(self, tumor: Tumor) -> None:
+        if not tumor.shape.reaches(self._center, self._radius_mm):
+            return
+        level, per_level = tumor.shape.level(self.points)
+        where = np.flatnonzero((level - 1) * per_level < _REACH_MM)
+        level, per_level = level[where], per_level[where]
+        distance = (level - 1) * per_level
+        inner = (level - tumor.core_share) * per_level
+        self._paint_tumor_ct(tumor, where, distance, inner)
+        self._paint_tumor_pet(tumor, where, distance, inner)
+        self.tumor[where[distance <= 0]] = True
+
+    def _paint_tumor_ct(self, tumor: Tumor, where: Indices, distance: Array, inner: Array) -> None:
+        ct = self.images["ct"]
+        self._blend("ct", where, sharp_share(distance, _CT_EDGE_MM), tumor.hu)
+        inside = where[distance <= 0]
+        ct[inside] += np.float32(tumor.texture_hu) * tumor.texture(self.points[:, inside])
+        if tumor.core_share > 0:
+            self._blend("ct", where, sharp_share(inner, _CORE_EDGE_MM), tumor.core_hu)
+        ct[where] += self.liver[where] * np.float32(tumor.rim_hu) * np.exp(-0.5 * (distance / _RIM_WIDTH_MM) ** 2)
+
+    def _paint_tumor_pet(self, tumor: Tumor, where: Indices, distance: Array, inner: Array) -> None:
+        radius = tumor.shape.radius_mm
+        shares = [(blurred_ball(distance, radius, PET_FWHM_MM), tumor.fdg_suv, tumor.acetate_suv)]
+        if tumor.core_share > 0:
+            core = blurred_ball(inner, tumor.core_share * radius, PET_FWHM_MM)
+            shares.append((core, _NECROSIS_SUV, _NECROSIS_SUV))
+        for share, fdg_suv, acetate_suv in shares:
+            self._blend("pet_fdg", where, share, fdg_suv)
+            self._blend("pet_acetate", where, share, acetate_suv)

@@ -1,0 +1,55 @@
+"""The one entry from a case to a finding: for panels, console, command line and worker alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .case import Case
+from .finding import Finding
+from .progress import ProgressCallback, silent
+
+if TYPE_CHECKING:
+    from .card import Card
+    from .student import Student
+
+
+def predict(
+    case: Case, student: Student | Path | str, *, device: str = "auto", progress: ProgressCallback | None = None
+) -> Finding:
+    """Return what ``student`` says of ``case``, in the geometry of the case.
+
+    ``student`` is a student file, loaded on ``device`` ("auto", "cpu", "cuda", "mps"), or a Student that was loaded
+    before and stays where it is. The device used is reported in the Finding. ``progress(stage, done, total)`` is called
+    between steps and may raise ``Cancelled``. Raises ValueError with one sentence when a required sequence or region is
+    missing, masks and image are apart, the intensities are not those of the modality, or the student file is unsound.
+    """
+    if isinstance(student, (str, Path)):
+        from .student import load_student
+
+        student = load_student(student, device=device)
+    elif device not in ("auto", str(student.device)):
+        raise ValueError(f'The student is loaded on "{student.device}"; load it again to run on "{device}".')
+    check_case(case, student.card)
+    from .recipes import recipe_named
+
+    finding = recipe_named(student.card.recipe).predict(student, case, progress or silent)
+    return replace(finding, warnings=(*finding.warnings, *_unused(case, student.card)))
+
+
+def check_case(case: Case, card: Card) -> None:
+    """Raise ValueError when the case lacks what the card requires, ."""
+    for what, wanted, found in (("sequence", card.sequences, case.sequences), ("mask", card.regions, case.regions)):
+        missing = [name for name in wanted["required"] if name not in found]
+        if missing:
+            there = ", ".join(sorted(found)) or "none"
+            raise ValueError(f'"{card.name}" needs the {what} "{missing[0]}", but the case has: {there}; add it.')
+
+
+def _unused(case: Case, card: Card) -> list[str]:
+    sentences = []
+    for wanted, found in ((card.sequences, case.sequences), (card.regions, case.regions)):
+        unknown = sorted(set(found) - set(wanted["required"]) - set(wanted["optional"]))
+        sentences += [f'"{name}" was given but "{card.name}" does not use it.' for name in unknown]
+    return sentences

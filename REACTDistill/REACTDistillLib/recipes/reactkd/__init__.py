@@ -1,0 +1,1 @@
+"""REACT-KD: HCC differentiation grade from CT, distilled over a region graph."""

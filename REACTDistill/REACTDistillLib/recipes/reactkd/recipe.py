@@ -1,0 +1,282 @@
+"""The recipe of REACT-KD: how a CT case is prepared, trained on, graded and evaluated."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ... import __version__
+from ...attention import class_evidence, class_margin, heat_map, region_importance
+from ...finding import Finding, Provenance
+from ...geometry import mask_extent_ras, resample
+from ...graph import RegionGraph, cosine_similarity, node_features
+from ...metrics import classification_scores
+from ...regions import LiverRegions, liver_regions
+from ...volume import Grid, Volume
+from .. import Batch, Networks, Preparation, Stage, Update, preparation_of
+from .losses import focal_loss
+from .networks import GradeStudent
+
+if TYPE_CHECKING:
+    from ...case import Case
+    from ...progress import ProgressCallback
+    from ...student import Student
+
+# Liver parenchyma lies between about 0 (severe fat) and 250 HU (contrast); outside that the numbers are no HU.
+_LIVER_HU = (-50.0, 300.0)
+# A liver that the image holds only in part is graded with a warning, below this share it is refused.
+_LEAST_LIVER_INSIDE = 0.25
+
+
+class ReactKD:
+    """REACT-KD (arXiv 2508.02104): differentiation grade of HCC from CT."""
+
+    name = "reactkd"
+    task = "grade"
+
+    def preparation(self, classes: Sequence[str], **settings: Any) -> Preparation:
+        """Defaults: the grid 64x224x224 of the paper's teacher, 256x280x280 mm; R1 window, z-score in the liver."""
+        defaults: dict[str, Any] = {
+            "grid_shape_kji": (64, 224, 224),
+            "grid_spacing_kji_mm": (4.0, 1.25, 1.25),
+            "intensity": {"ct": {"kind": "window_zscore", "low": -160.0, "high": 240.0, "statistics": "liver"}},
+            "network": {"classes": len(classes)},
+            "regions": {"required": ["liver"], "optional": ["tumor"]},
+            "sequences": {"required": ["ct"], "optional": []},
+        }
+        return Preparation(classes=tuple(classes), **{**defaults, **settings})
+
+    def build_network(self, config: Mapping[str, Any]) -> GradeStudent:
+        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        return GradeStudent(**lists)
+
+    def networks(self, preparation: Preparation) -> dict[str, torch.nn.Module]:
+        return {"student": self.build_network(preparation.network)}
+
+    def prepare(self, case: Case, preparation: Preparation) -> Batch:
+        """Tensors of one case: ``image`` (1, D, H, W), ``pools`` (3, d, h, w), ``label`` () when the case has one."""
+        regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"].grid)
+        return self._tensors(case, regions, regions.liver, preparation)
+
+    def _tensors(self, case: Case, regions: LiverRegions, liver: Volume, preparation: Preparation) -> Batch:
+        grid = student_grid(liver, preparation)
+        stride = self.build_network(preparation.network).stride_kji
+        image = student_image(case.sequences["ct"], liver, grid, preparation.intensity["ct"])
+        sample = {
+            "image": torch.from_numpy(image)[None],
+            "pools": torch.from_numpy(pool_masks(regions, grid.strided(stride))),
+        }
+        if case.label is not None:
+            sample["label"] = torch.tensor(preparation.classes.index(case.label))
+        return sample
+
+    def augment(self, batch: Batch) -> Batch:
+        """Left-right and front-back flips, a change of contrast, noise, and now and then no tumor mask; per case."""
+        image, pools = batch["image"].clone(), batch["pools"].clone()
+        for index in range(image.shape[0]):
+            for axis in (2, 3):
+                if torch.rand(()) < 0.5:
+                    image[index], pools[index] = flip_together(image[index], pools[index], axis)
+            inside = image[index] != 0
+            changed = image[index] * (0.9 + 0.2 * torch.rand(())) + 0.05 * torch.randn(()) * inside
+            image[index] = changed + 0.1 * torch.rand(()) * torch.randn_like(changed) * inside
+            if torch.rand(()) < 0.1:
+                pools[index, 1:] = 0
+        return {**batch, "image": image, "pools": pools}
+
+    def stages(self) -> Sequence[Stage]:
+        """One supervised stage: the student alone, the reference that distillation has to beat."""
+        return [Stage("supervised", [Update("student", _student_parameters, _supervised_loss)])]
+
+    def evaluate(self, network: torch.nn.Module, samples: Iterable[Batch]) -> dict[str, float]:
+        """Macro one-vs-rest AUC, accuracy and macro F1 on labelled samples; "score" is the AUC."""
+        probabilities, labels = [], []
+        for sample in samples:
+            output = network(sample["image"][None], sample["pools"][None])
+            probabilities.append(output.logits.softmax(dim=1)[0].tolist())
+            labels.append(int(sample["label"]))
+        scores = classification_scores(np.array(probabilities), np.array(labels))
+        return {"score": scores["macro_auc"], **scores}
+
+    def predict(self, student: Student, case: Case, progress: ProgressCallback) -> Finding:
+        """Grade one case: probabilities, heat map on the grid of the CT, region graph."""
+        started = time.perf_counter()
+        preparation = preparation_of(student.card)
+        ct = case.sequences["ct"]
+        progress("regions", 0, 3)
+        regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), ct.grid)
+        warnings = _warnings(regions, case)
+        progress("prepare", 1, 3)
+        liver = regions.liver
+        sample = self._tensors(case, regions, liver, preparation)
+        progress("student", 2, 3)
+        reading = read_sample(student, sample)
+        feature_grid = student_grid(liver, preparation).strided(student.network.stride_kji)
+        graph, margin = region_graph(reading, regions, feature_grid)
+        attention = paint(heat_map(margin).numpy(), feature_grid, liver, ct.grid)
+        progress("student", 3, 3)
+        return Finding(
+            case_identifier=case.identifier,
+            task=self.task,
+            probabilities=dict(zip(student.card.classes, reading["probabilities"].tolist(), strict=True)),
+            attention=attention,
+            graph=graph,
+            provenance=_provenance(student, time.perf_counter() - started),
+            warnings=tuple(warnings),
+        )
+
+
+def flip_together(image: torch.Tensor, pools: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mirror an image (C, D, H, W) and masks (R, d, h, w) on its strided grid so that both still fit each other.
+
+    Feature voxel o sits on input voxel s * o, so after the flip the image moves on by s - 1 voxels; what is pushed out
+    comes in on the other side, where the margin around the liver is 0.
+    """
+    stride = round(image.shape[axis] / pools.shape[axis])
+    return image.flip(axis).roll(-(stride - 1), axis), pools.flip(axis)
+
+
+def student_grid(liver: Volume, preparation: Preparation) -> Grid:
+    """The student's grid: axes along R, A, S, centered on the box of the liver.
+
+    So neither the scanner's field of view nor the direction of its axes nor the position of the patient matters.
+    """
+    lower, upper = mask_extent_ras(liver)
+    return Grid.centered(
+        ((lower + upper) / 2).tolist(),
+        shape_kji=preparation.grid_shape_kji,
+        spacing_kji_mm=preparation.grid_spacing_kji_mm,
+    )
+
+
+def student_image(ct: Volume, liver: Volume, grid: Grid, intensity: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return CT as the student sees it, float32 (D, H, W) on ``grid``.
+
+    R1: window to [low, high] HU, then z-score (eps 1e-8). Design choices: mean and sd are those of the liver voxels, so
+    that they depend neither on the field of view nor on contrast phase, and everything outside the liver is 0. Raises
+    ValueError when the liver holds NaN or its median is no liver in Hounsfield units.
+    """
+    share = resample(liver, grid).array_kji
+    values = resample(ct, grid, outside=float(intensity["low"])).array_kji
+    inside = share >= 0.5
+    if not inside.any():
+        raise ValueError("The liver mask is smaller than one voxel of the student's grid; check the mask.")
+    _check_hounsfield(values[inside])
+    windowed = np.clip((values - intensity["low"]) / (intensity["high"] - intensity["low"]), 0.0, 1.0)
+    windowed = np.where(share > 0, windowed, 0.0)
+    mean, sd = windowed[inside].mean(dtype=np.float64), windowed[inside].std(dtype=np.float64)
+    return ((windowed - mean) / (sd + 1e-8) * share).astype(np.float32)
+
+
+def _check_hounsfield(liver_values: NDArray[Any]) -> None:
+    missing = int((~np.isfinite(liver_values)).sum())
+    if missing:
+        raise ValueError(
+            f"The CT has {missing} voxels without a number (NaN) inside the liver; repair or crop the image."
+        )
+    median = float(np.median(liver_values))
+    if not _LIVER_HU[0] <= median <= _LIVER_HU[1]:
+        raise ValueError(
+            f"The median inside the liver is {median:.0f}, where a CT in Hounsfield units has "
+            f"{_LIVER_HU[0]:.0f} to {_LIVER_HU[1]:.0f}; check that this is a CT, that its rescale slope and intercept "
+            "were applied, and that the mask lies on the liver."
+        )
+    if np.ptp(liver_values) == 0:
+        raise ValueError(f"Every voxel inside the liver is {median:.0f} HU; this is not a CT image.")
+
+
+def pool_masks(regions: LiverRegions, grid: Grid) -> NDArray[np.float32]:
+    """Soft masks of liver, all tumors and all shells on the feature grid by area averaging, (3, d, h, w)."""
+    tumor, shell = regions.union_of("tumor"), regions.union_of("shell")
+    return regions.soft_masks(np.stack([np.ones_like(tumor), tumor, shell]), grid)
+
+
+@torch.inference_mode()
+def read_sample(student: Student, sample: Batch) -> dict[str, torch.Tensor]:
+    """One forward pass: ``probabilities`` (K,), ``features`` (C, d, h, w), ``evidence`` (K, d, h, w), on the CPU."""
+    network = student.network
+    image, pools = (sample[name][None].to(student.device) for name in ("image", "pools"))
+    output = network(image, pools)
+    evidence = class_evidence(output.features[0], network.pools_used(pools)[0], network.head.weight)
+    probabilities = output.logits[0].double().softmax(dim=0)
+    return {"probabilities": probabilities.cpu(), "features": output.features[0].cpu(), "evidence": evidence.cpu()}
+
+
+def region_graph(
+    reading: Mapping[str, torch.Tensor], regions: LiverRegions, grid: Grid
+) -> tuple[RegionGraph, torch.Tensor]:
+    """Graph of the regions (R10-R12) with their importance for the predicted class, and the class margin (d, h, w).
+
+    Regions that lie wholly outside the feature grid (a liver longer than the grid) are not part of the graph.
+    """
+    masks = torch.from_numpy(regions.soft_masks(regions.members, grid))  # (N, d, h, w)
+    seen = [index for index, mask in enumerate(masks) if float(mask.sum()) > 0]
+    nodes = node_features(reading["features"], masks[seen])
+    margin = class_margin(reading["evidence"], int(reading["probabilities"].argmax()))
+    graph = RegionGraph(
+        names=tuple(regions.names[index] for index in seen),
+        kinds=tuple(regions.kinds[index] for index in seen),
+        centroids_ras=regions.centroids_ras[seen],
+        volumes_ml=regions.volumes_ml[seen],
+        features=nodes.numpy(),
+        similarity=cosine_similarity(nodes).numpy(),
+        importance=region_importance(margin, masks[seen]).numpy(),
+    )
+    return graph, margin
+
+
+def paint(heat: NDArray[np.float32], feature_grid: Grid, liver: Volume, source: Grid) -> Volume:
+    """The heat map (d, h, w) on the grid of the source image, linear between feature voxels, 0 outside the liver."""
+    near = resample(Volume(heat, feature_grid), liver.grid).array_kji * liver.array_kji
+    whole = np.zeros(source.shape_kji, dtype=np.float32)
+    lower = np.rint(source.to_ijk(liver.grid.ijk_to_ras[:3, 3])).astype(int)[::-1]
+    whole[tuple(slice(low, low + size) for low, size in zip(lower, near.shape, strict=True))] = near
+    return Volume(whole, source)
+
+
+def _warnings(regions: LiverRegions, case: Case) -> list[str]:
+    warnings = []
+    if "tumor" not in case.regions:
+        warnings.append("No tumor mask was given: the grade rests on the liver as a whole and is less certain.")
+    if regions.inside_image < _LEAST_LIVER_INSIDE:
+        raise ValueError(
+            f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT; at least "
+            f"{_LEAST_LIVER_INSIDE:.0%} is needed. Check that both belong to the same scan."
+        )
+    if regions.inside_image < 0.95:
+        warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
+    slices = regions.grid.shape_kji[0]
+    if slices < 8:
+        warnings.append(f"The liver spans {slices} slices of this CT: too few for a grade that can be relied on.")
+    return warnings
+
+
+def _provenance(student: Student, seconds: float) -> Provenance:
+    card = student.card
+    return Provenance(
+        student=card.name,
+        student_version=card.version,
+        tensors_sha256=card.tensors_sha256,
+        software_version=__version__,
+        device=str(student.device),
+        seconds=round(seconds, 3),
+        intended_use=card.intended_use,
+        limitations=card.limitations,
+    )
+
+
+def _student_parameters(networks: Networks) -> Iterable[torch.nn.Parameter]:
+    return networks["student"].parameters()
+
+
+def _supervised_loss(networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+    output = networks["student"](batch["image"], batch["pools"])
+    return {"focal": focal_loss(output.logits, batch["label"])}
+
+
+RECIPE = ReactKD()

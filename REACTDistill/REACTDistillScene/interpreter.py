@@ -1,0 +1,58 @@
+"""Which Python runs a calculation, and with which environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+OTHER_PYTHON_VARIABLE = "REACTDISTILL_PYTHON"
+_MODULE_FOLDER = Path(__file__).resolve().parent.parent
+# An application puts its own libraries into these; another Python must not see them.
+_APPLICATION_PREFIXES = ("PYTHON", "QT_", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+def pythonExecutable() -> str:
+    """Path of the Python for calculations; ValueError with one sentence when there is none.
+
+    In this order: the one named by the environment variable REACTDISTILL_PYTHON, PythonSlicer, the running Python.
+    """
+    other = os.environ.get(OTHER_PYTHON_VARIABLE, "")
+    if other:
+        if not Path(other).is_file():
+            raise ValueError(f'{OTHER_PYTHON_VARIABLE} names "{other}", which is not a file; correct or unset it.')
+        return other
+    slicerPython = shutil.which("PythonSlicer")
+    if slicerPython:
+        return slicerPython
+    if Path(sys.executable or "").stem.lower().startswith("python"):
+        return sys.executable
+    raise ValueError("No Python was found to calculate with: PythonSlicer is missing in this installation.")
+
+
+def childEnvironment(python: str) -> dict[str, str]:
+    """Environment for ``python`` as a child: sees this extension, writes UTF-8 at once."""
+    environment = _startEnvironment(python)
+    # A running application appends to its own PYTHONPATH; only PythonSlicer and the same Python keep what was there.
+    paths = [str(_MODULE_FOLDER), environment.get("PYTHONPATH", "")]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment["PYTHONIOENCODING"] = "utf-8"
+    return environment
+
+
+def childCommand(python: str, arguments: Sequence[str]) -> list[str]:
+    """Command that runs the backend with ``arguments`` in its own process group."""
+    return [python, "-u", "-m", "REACTDistillLib.child", *arguments]
+
+
+def _startEnvironment(python: str) -> dict[str, str]:
+    if os.environ.get(OTHER_PYTHON_VARIABLE) == python:
+        return {name: value for name, value in os.environ.items() if not name.startswith(_APPLICATION_PREFIXES)}
+    if python == shutil.which("PythonSlicer"):
+        import slicer
+
+        return dict(slicer.util.startupEnvironment())  # the launcher adds the application's own folders itself
+    return dict(os.environ)

@@ -1,0 +1,72 @@
+"""The layers of the slice views: show a result, put back what was there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import slicer
+
+if TYPE_CHECKING:
+    from .results import FindingNodes
+
+
+class Layers(NamedTuple):
+    """What one slice view shows: node IDs, None for nothing, and the opacity of the foreground."""
+
+    background: str | None
+    foreground: str | None
+    foregroundOpacity: float
+    label: str | None
+
+
+def showInSlices(nodes: FindingNodes, ctVolume: Any, *, opacity: float = 0.6) -> dict[str, Layers]:
+    """Show the CT with the attention over it in all slice views; return the layers by view as they were.
+
+    Without a layout manager (no main window) nothing is shown and the answer is empty.
+    """
+    previous = {name: _layersOf(composite) for name, composite in _compositeNodes().items()}
+    if previous:
+        slicer.util.setSliceViewerLayers(
+            background=ctVolume, foreground=nodes.attention, foregroundOpacity=opacity, label=None
+        )
+    return previous
+
+
+def restoreSlices(previous: dict[str, Layers]) -> None:
+    """Put back layers that ``showInSlices`` returned; volumes that are gone by now become empty layers."""
+    for name, composite in _compositeNodes().items():
+        if name in previous:
+            layers = previous[name]
+            composite.SetBackgroundVolumeID(_idIfPresent(layers.background))
+            composite.SetForegroundVolumeID(_idIfPresent(layers.foreground))
+            composite.SetForegroundOpacity(layers.foregroundOpacity)
+            composite.SetLabelVolumeID(_idIfPresent(layers.label))
+
+
+def takeOutOfSlices(volumeNode: Any) -> None:
+    """Empty every layer of the scene's slice views that shows this volume."""
+    identifier = volumeNode.GetID()
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        for layer in ("Background", "Foreground", "Label"):
+            if getattr(composite, f"Get{layer}VolumeID")() == identifier:
+                getattr(composite, f"Set{layer}VolumeID")(None)
+
+
+def _compositeNodes() -> dict[str, Any]:
+    manager = slicer.app.layoutManager()
+    if manager is None:
+        return {}
+    return {name: manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()}
+
+
+def _layersOf(composite: Any) -> Layers:
+    return Layers(
+        composite.GetBackgroundVolumeID(),
+        composite.GetForegroundVolumeID(),
+        composite.GetForegroundOpacity(),
+        composite.GetLabelVolumeID(),
+    )
+
+
+def _idIfPresent(identifier: str | None) -> str | None:
+    return identifier if identifier and slicer.mrmlScene.GetNodeByID(identifier) is not None else None

@@ -1,0 +1,40 @@
+"""Which segments of a segmentation are the liver and its tumors: remembered choice, else a guess by name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_TUMOR = re.compile("tumou?r|mass|lesion|hcc", re.IGNORECASE)
+_LIVER = re.compile("liver", re.IGNORECASE)
+
+
+def segmentsOf(segmentationNode: Any) -> dict[str, str]:
+    """Names by segment ID, in the order of the segmentation; empty without a node."""
+    if segmentationNode is None:
+        return {}
+    segmentation = segmentationNode.GetSegmentation()
+    return {segmentId: segmentation.GetSegment(segmentId).GetName() for segmentId in segmentation.GetSegmentIDs()}
+
+
+def chosenLiver(segments: Mapping[str, str], remembered: str) -> str:
+    """ID of the liver segment, "" when none can be told; "liver tumor" is not a liver."""
+    if remembered in segments:
+        return remembered
+    candidates = [key for key, name in segments.items() if _LIVER.search(name) and not _TUMOR.search(name)]
+    return candidates[0] if candidates else ""
+
+
+def chosenTumors(segments: Mapping[str, str], remembered: str) -> list[str]:
+    """IDs of the tumor segments.
+
+    ``remembered`` is a JSON list of IDs, or "" when nobody chose yet. An empty list is a choice: no tumor. A list of
+    which nothing is left belongs to another segmentation, so the names decide again.
+    """
+    chosen = json.loads(remembered) if remembered else None
+    if chosen == []:
+        return []
+    present = [segmentId for segmentId in chosen or [] if segmentId in segments]
+    return present or [segmentId for segmentId, name in segments.items() if _TUMOR.search(name)]

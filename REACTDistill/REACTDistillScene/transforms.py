@@ -1,0 +1,33 @@
+"""Where a node lies in the world: its linear parent transform, as numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from numpy.typing import NDArray
+
+
+def transformToWorld(node: Any) -> NDArray[np.float64]:
+    """4x4 matrix from the node's own RAS mm to world RAS mm; the identity without a parent transform.
+
+    Raises ValueError for a non-linear parent transform: no matrix says what it does.
+    """
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return np.eye(4)
+    if not parent.IsTransformToWorldLinear():
+        raise ValueError(
+            f'"{node.GetName()}" lies under the non-linear transform "{parent.GetName()}"; '
+            "harden the transform on it in the Transforms module and try again."
+        )
+    matrix = vtk.vtkMatrix4x4()
+    parent.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def mapPoints(matrix: NDArray[np.floating], pointsRas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (..., 3) in mm, moved by a 4x4 matrix."""
+    return np.asarray(pointsRas, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
