@@ -116,6 +116,7 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = None
         self._parameterNodeGuiTag = None
         self._segmentationNode = None
+        self._updateTimer = None
         self._runCT = None  # of the run in progress
         self.resultPanel = None
         self._shownStudent = None
@@ -175,6 +176,7 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self):
         if self.job is not None:
             self.job.close()
+        if self._updateTimer is not None:
             self._updateTimer.stop()
             self._updateTimer.disconnect("timeout()", self.updateGUI)
         self.setParameterNode(None)
@@ -200,10 +202,6 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.ctVolume is None:
-            self._parameterNode.ctVolume = _firstCT()
-        if self._parameterNode.segmentation is None:
-            self._parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
         self._updateLater()
 
     def setParameterNode(self, parameterNode):
@@ -239,12 +237,21 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the parameters; called once after any number of changes."""
         if self._parameterNode is None:
             return
-        self._observeSegmentation(self._parameterNode.segmentation)
         parameters = self._parameterNode
+        self._preselect()
+        self._observeSegmentation(parameters.segmentation)
         self.segmentPanel.show(parameters.segmentation, parameters.liverSegmentID, parameters.tumorSegmentIDs)
         self._showStudent()
         self._showResult()
         self._showApply()
+
+    def _preselect(self):
+        from REACTDistillScene.readiness import firstCT
+
+        if self._parameterNode.ctVolume is None:
+            self._parameterNode.ctVolume = firstCT()
+        if self._parameterNode.segmentation is None:
+            self._parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
 
     def onDeviceChanged(self, index):
         qt.QSettings().setValue(DEVICE_SETTING, DEVICES[index])
@@ -256,11 +263,12 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _showStudent(self):
         from REACTDistillScene.cardtext import cardText
+        from REACTDistillScene.readiness import studentOf
 
         fromFile = self._parameterNode.studentSource.name == "file"
         self.ui.studentPathLabel.visible = fromFile
         self.ui.studentPathLineEdit.visible = fromFile
-        student, reason = _student(self._parameterNode)
+        student, reason = studentOf(self._parameterNode)
         if (student, reason) != self._shownStudent:
             self._shownStudent = (student, reason)
             self.ui.cardLabel.text = cardText(student) if student else reason
@@ -284,6 +292,7 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _inputs(self):
         from REACTDistillScene.gradejob import GradeInputs
+        from REACTDistillScene.readiness import studentOf
 
         parameters = self._parameterNode
         return GradeInputs(
@@ -291,7 +300,7 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.segmentation,
             parameters.liverSegmentID,
             tuple(json.loads(parameters.tumorSegmentIDs or "[]")),
-            _student(parameters)[0],
+            studentOf(parameters)[0],
             self.ui.deviceComboBox.currentText,
         )
 
@@ -310,9 +319,10 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _showApply(self):
         from REACTDistillScene.job import State
+        from REACTDistillScene.readiness import whyNotReady
 
         busy, cancelling = self.job.isBusy, self.job.state is State.CANCELLING
-        reason = "" if busy else _whyNotReady(self._parameterNode)
+        reason = "" if busy else whyNotReady(self._parameterNode)
         self.ui.applyButton.text = _("Cancel") if busy else _("Apply")
         self.ui.applyButton.enabled = not reason and not cancelling
         self.ui.applyButton.toolTip = reason or (_("Stop the calculation.") if busy else _("Grade the tumor."))
@@ -370,42 +380,6 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 def _deviceSetting():
     device = slicer.util.settingsValue(DEVICE_SETTING, DEVICES[0])
     return device if device in DEVICES else DEVICES[0]
-
-
-def _firstCT():
-    """The first volume that is an image and no result of this module."""
-    for volume in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        if volume.GetClassName() == "vtkMRMLScalarVolumeNode" and not volume.GetAttribute("REACTDistill.Result"):
-            return volume
-    return None
-
-
-def _student(parameters):
-    """Path of the chosen student file, or None with one sentence that says why there is none."""
-    from REACTDistillLib.shipped import demo_student
-
-    path = parameters.studentPath
-    if parameters.studentSource.name == "demo":
-        try:
-            path = demo_student("grade")
-        except ValueError as error:
-            return None, str(error)
-    if path in (None, Path(".")):  # an emptied path edit reads as "."
-        return None, _("Choose a student file.")
-    if not path.is_file():
-        return None, _("The student file {name} does not exist; choose another one.").format(name=path.name)
-    return path, ""
-
-
-def _whyNotReady(parameters):
-    """One sentence that says what is missing before grading can start; empty when nothing is."""
-    if parameters is None or parameters.ctVolume is None:
-        return _("Choose a CT volume.")
-    if parameters.segmentation is None:
-        return _("Choose a segmentation with a liver segment.")
-    if not parameters.liverSegmentID:
-        return _("Choose the segment of the liver.")
-    return _student(parameters)[1]
 
 
 class REACTDistillTest(ScriptedLoadableModuleTest):

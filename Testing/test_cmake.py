@@ -69,7 +69,9 @@ def test_every_url_of_this_repository_in_the_extension_names_a_file_that_exists(
     assert [path for path in paths if not (ROOT / path).is_file()] == []
 
 
-@pytest.mark.parametrize("icon", ["Resources/Icons/REACTDistillExtension.png", "REACTDistill/Resources/Icons/REACTDistill.png"])
+@pytest.mark.parametrize(
+    "icon", ["Resources/Icons/REACTDistillExtension.png", "REACTDistill/Resources/Icons/REACTDistill.png"]
+)
 def test_icons_are_png_of_128_by_128(icon: str) -> None:
     header = (ROOT / icon).read_bytes()[:24]
     assert header[:8] == b"\x89PNG\r\n\x1a\n"

@@ -252,3 +252,26 @@ def test_single_slice_exams_take_the_slice_thickness(shared_data):
     assert read_volume(folder / "HCC_002_1-01.dcm").grid.spacing_ijk_mm == pytest.approx([0.78125, 0.78125, 10])
     with pytest.raises(ValueError, match="holds 4 series"):
         read_volume(folder)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom warns of each odd value that it meets
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_file_gives_a_volume_or_one_sentence_that_names_it(tmp_path, seed):
+    source = save(enhanced_mr(np.stack([PIXELS, PIXELS]), [(0, 0, 0), (0, 0, 3)], [1, 2]), tmp_path / "whole")
+    random = np.random.default_rng(seed)
+    content = bytearray(source.read_bytes())
+    for place in random.integers(132, len(content), 4):
+        content[place] = random.integers(256)
+    path = tmp_path / "damaged"
+    path.write_bytes(content[: random.integers(200, 2 * len(content))])
+    sentence = refusal(path)
+    assert sentence is None or (str(path) in sentence and "\n" not in sentence)
+
+
+def refusal(path):
+    """The sentence with which ``path`` is refused, or None."""
+    try:
+        read_volume(path)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,14 @@ def test_single_nan_voxels_are_kept(tmp_path):
 
 PLAIN = {"sform": SFORM, "spacing_ijk": (2.0, 3.0, 4.0)}
 SHEAR = np.array([[2.0, 1, 0, 0], [0, 3, 0, 0], [0, 0, 4, 0]])
+
+
+def with_first_voxel_at(place):
+    content = bytearray(nifti_bytes(NUMBERS, **PLAIN))
+    struct.pack_into("<f", content, 108, place)
+    return bytes(content)
+
+
 REFUSED_NIFTI = {
     "sform of other size than the voxels": (
         nifti_bytes(NUMBERS, sform=SFORM * 2, spacing_ijk=(2, 3, 4)),
@@ -175,6 +184,8 @@ REFUSED_NIFTI = {
     "header cut": (nifti_bytes(NUMBERS, **PLAIN)[:200], "is not a NIfTI image"),
     "empty file": (b"", "is not a NIfTI image"),
     "words": (b"This is not an image. " * 40, "is not a NIfTI image"),
+    "first voxel nowhere": (with_first_voxel_at(float("nan")), "puts the first voxel at byte nan"),
+    "first voxel far away": (with_first_voxel_at(1e30), "puts the first voxel at byte"),
     "size of zero": (nifti_bytes(NUMBERS, **PLAIN, dim=(3, 4, 0, 2)), "gives the sizes"),
     "nine dimensions": (nifti_bytes(NUMBERS, **PLAIN, dim=(9, 4, 3, 2)), "gives the sizes"),
     "two volumes": (nifti_bytes(NUMBERS, **PLAIN, dim=(4, 4, 3, 1, 2)), r"holds 2 volumes \(4-D\)"),

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from REACTDistillScene import interpreter, packages
 from REACTDistillScene.job import Job, JobCallbacks, State, reasonOfEnd
 from REACTDistillScene.transport import LineBuffer, PopenTransport
@@ -54,7 +53,7 @@ class Recorder:
         self.wait(lambda: not self.job.isBusy)
 
 
-@pytest.fixture()
+@pytest.fixture
 def recorder(tmp_path):
     made = Recorder(tmp_path / "run")
     yield made

@@ -156,13 +156,13 @@ def dicom_seg(path, pixels, kind=highdicom.seg.SegmentationTypeValues.BINARY):
 def test_segments_of_a_dicom_seg_may_overlap_and_share_the_grid_of_their_image(tmp_path):
     pixels = np.zeros((3, 4, 5, 2), dtype=np.uint8)
     pixels[:, 1:3, 1:4, 0] = 1
-    pixels[1, 2, 3, 1] = 1
+    pixels[2, 2, 3, 1] = 1
     masks = read_masks(dicom_seg(tmp_path / "seg.dcm", pixels), names={2: "lesion"})
     assert counts(masks) == {"Liver": 18, "lesion": 1}
     assert masks["Liver"].grid.same_as(masks["lesion"].grid)
-    # Column 3 of 0.25 mm, row 2 of 0.5 mm, slice 1 of 4 mm, first pixel at RAS (10, 20, 0).
+    # Column 3 of 0.25 mm, row 2 of 0.5 mm, slice 2 of 4 mm, first pixel at RAS (10, 20, 0).
     k, j, i = np.argwhere(masks["lesion"].array_kji)[0]
-    assert masks["lesion"].grid.to_ras([i, j, k]) == pytest.approx([9.25, 19, 4])
+    assert masks["lesion"].grid.to_ras([i, j, k]) == pytest.approx([9.25, 19, 8])
 
 
 def test_a_fractional_dicom_seg_is_cut_at_a_half(tmp_path):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .volume import Volume
+from .dicomfile import damage_named
+from .volume import Volume, lps_to_ras
 
 _log = logging.getLogger(__name__)
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -28,15 +29,18 @@ def contour_masks(path: Path, reference: Volume | None) -> list[tuple[int, str, 
 
     if reference is None:
         raise ValueError(f'"{path}" holds contours (RTSTRUCT); give the image on which they were drawn.')
-    dataset = pydicom.dcmread(path)
-    names = {int(roi.ROINumber): str(roi.get("ROIName") or "") for roi in dataset.get("StructureSetROISequence") or []}
     masks = []
-    for roi in dataset.get("ROIContourSequence") or []:
-        number = int(roi.ReferencedROINumber)
-        name = names.get(number) or f"roi_{number}"
-        array = _roi_array(roi, reference, f'"{path}", region "{name}",')
-        if array.any():
-            masks.append((number, name, Volume(array, reference.grid)))
+    with damage_named(path):
+        dataset = pydicom.dcmread(path)
+        named = {
+            int(roi.ROINumber): str(roi.get("ROIName") or "") for roi in dataset.get("StructureSetROISequence", [])
+        }
+        for roi in dataset.get("ROIContourSequence", []):
+            number = int(roi.ReferencedROINumber)
+            name = named.get(number) or f"roi_{number}"
+            array = _roi_array(roi, reference, f'"{path}", region "{name}",')
+            if array.any():
+                masks.append((number, name, Volume(array, reference.grid)))
     if not masks:
         raise ValueError(f'"{path}" has no closed contour inside the image given; give the one on which it was drawn.')
     return masks
@@ -68,7 +72,7 @@ def _points_ijk(contour: Any, reference: Volume, source: str) -> NDArray[np.floa
     lps = np.array(contour.ContourData, dtype=np.float64)
     if lps.size < 9 or lps.size % 3:
         raise ValueError(f"{source} has a closed contour of {lps.size} numbers; three points of three are the least.")
-    ijk = reference.grid.to_ijk(lps.reshape(-1, 3) * (-1, -1, 1))
+    ijk = reference.grid.to_ijk(lps_to_ras(lps.reshape(-1, 3)))
     off = float(np.abs(ijk[:, 2] - np.rint(ijk[:, 2].mean())).max())
     if off > _OFF_SLICE:
         raise ValueError(

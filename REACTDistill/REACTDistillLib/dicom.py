@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from .dicomfile import damage_named, read_frames, read_header
 from .slices import SliceGeometry, grid_of_slices
 from .volume import Volume
 
@@ -87,31 +87,19 @@ def read_dicom(path: Path | str, series: str | None = None) -> Volume:
     path = Path(path)
     found = _series_headers(path)
     headers = _chosen(found, series, path)
-    slices = [one for header in headers for one in _slices(header)]
+    slices = [one for header in headers for one in _slices_of(header)]
     order, grid, notes = grid_of_slices([one.geometry for one in slices], str(path))
     for note in notes:
         _log.warning(note)
     array = np.empty(grid.shape_kji, dtype=np.float32)
     target = {(slices[index].path, slices[index].frame): k for k, index in enumerate(order)}
     for file in {one.path: None for one in slices}:
-        for frame, pixels in enumerate(_frames(file)):
+        for frame, pixels in enumerate(read_frames(file)):
             if (file, frame) in target:
                 array[target[file, frame]] = pixels
     if not any(np.isfinite(pixels).any() for pixels in array):
         raise ValueError(f'"{path}" has no finite voxel: every value is NaN or infinite.')
     return Volume(array, grid)
-
-
-def read_header(path: Path, tags: list[str] | None = None) -> Any | None:
-    """The tags of a DICOM file without its pixels as a pydicom dataset, or None when ``path`` is no DICOM file."""
-    import pydicom
-
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except (pydicom.errors.InvalidDicomError, EOFError):
-        return None
-    header.filename = str(path)
-    return header
 
 
 def _series_headers(path: Path) -> dict[str, list[Any]]:
@@ -120,8 +108,9 @@ def _series_headers(path: Path) -> dict[str, list[Any]]:
         raise ValueError(f'"{path}" does not exist.')
     found: dict[str, dict[tuple[str, str], Any]] = defaultdict(dict)
     for header in _image_headers(_files(path)):
-        place = str(header.get("ImagePositionPatient", ""))
-        found[str(header.get("SeriesInstanceUID", ""))].setdefault((str(header.get("SOPInstanceUID")), place), header)
+        with damage_named(Path(header.filename)):
+            instance = (str(header.get("SOPInstanceUID")), str(header.get("ImagePositionPatient")))
+        found[str(header.get("SeriesInstanceUID", ""))].setdefault(instance, header)
     series = [list(instances.values()) for instances in found.values()]
     series.sort(key=lambda headers: [str(headers[0].get(tag, "")) for tag in ("Modality", "SeriesDescription")])
     return {str(headers[0].get("SeriesInstanceUID", "")): headers for headers in series}
@@ -134,8 +123,11 @@ def _files(path: Path) -> list[Path]:
 def _image_headers(files: Iterable[Path]) -> Iterator[Any]:
     for file in files:
         header = read_header(file, _HEADER_TAGS)
-        if header is not None and "Rows" in header and header.get("SOPClassUID") not in _NOT_AN_IMAGE:
-            yield header
+        with damage_named(file):
+            if header is None or "Rows" not in header or header.get("SOPClassUID") in _NOT_AN_IMAGE:
+                continue
+            _describe([header])  # converts the values that are listed, so that damage is named here
+        yield header
 
 
 def _describe(headers: list[Any]) -> Series:
@@ -166,15 +158,25 @@ def _chosen(found: dict[str, list[Any]], series: str | None, path: Path) -> list
 def _why_no_image(path: Path) -> str:
     from .files import FORMATS_READ
 
-    headers = [read_header(file, ["Modality"]) for file in _files(path)]
-    modalities = sorted({str(header.get("Modality", "unknown")) for header in headers if header is not None})
+    modalities = sorted({modality for file in _files(path) if (modality := _modality(file)) is not None})
     if modalities:
         return f'"{path}" holds no DICOM image, only DICOM objects of other kinds ({", ".join(modalities)}).'
     return f'"{path}" {"holds no DICOM file" if path.is_dir() else "is not an image"}; formats read: {FORMATS_READ}.'
 
 
+def _modality(file: Path) -> str | None:
+    header = read_header(file, ["Modality"])
+    with damage_named(file):
+        return None if header is None else str(header.get("Modality", "unknown"))
+
+
 def _frame_count(header: Any) -> int:
     return int(header.get("NumberOfFrames") or 1)
+
+
+def _slices_of(header: Any) -> list[_Slice]:
+    with damage_named(Path(header.filename)):
+        return _slices(header)
 
 
 def _slices(header: Any) -> list[_Slice]:
@@ -193,6 +195,8 @@ def _slices(header: Any) -> list[_Slice]:
         return [_Slice(path, 0, _geometry(header, [header]))]
     shared = list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
     groups = header.PerFrameFunctionalGroupsSequence
+    if len(groups) != _frame_count(header):
+        raise ValueError(f'"{path}" has {_frame_count(header)} frames but gives the place of {len(groups)}.')
     return [_Slice(path, frame, _geometry(header, _macros([group, *shared]))) for frame, group in enumerate(groups)]
 
 
@@ -224,53 +228,3 @@ def _geometry(header: Any, sources: list[Any]) -> SliceGeometry:
         columns=int(header.Columns),
         depth_mm=depth_mm,
     )
-
-
-def _frames(path: Path) -> Iterator[NDArray[Any]]:
-    """The pixels of each frame of a file, shape (rows, columns), after rescale or modality table."""
-    import pydicom
-    from pydicom.pixels import get_decoder
-
-    dataset = pydicom.dcmread(path)
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax is None:
-        raise ValueError(f'"{path}" does not say how its pixels are stored (TransferSyntaxUID is missing).')
-    try:
-        decodable = get_decoder(syntax).is_available
-    except NotImplementedError:
-        decodable = False
-    if not decodable:
-        # The decoders of ITK cover lossless JPEG, common in CT archives, which pydicom has only with further packages.
-        yield _frame_by_itk(path, syntax.name)
-        return
-    try:
-        pixels = dataset.pixel_array
-    except (ValueError, AttributeError, RuntimeError, EOFError) as error:
-        raise ValueError(f'"{path}" is damaged: its pixels cannot be decoded ({syntax.name}).') from error
-    pixels = pixels.reshape(-1, dataset.Rows, dataset.Columns)
-    for frame in range(len(pixels)):
-        yield _rescaled(pixels[frame], dataset, frame)
-
-
-def _rescaled(pixels: NDArray[Any], dataset: Any, frame: int) -> NDArray[Any]:
-    from pydicom.pixels import apply_modality_lut
-
-    groups = dataset.get("PerFrameFunctionalGroupsSequence")
-    candidates = ([groups[frame]] if groups else []) + list(dataset.get("SharedFunctionalGroupsSequence") or [])
-    for group in candidates:
-        if group.get("PixelValueTransformationSequence"):
-            return apply_modality_lut(pixels, group.PixelValueTransformationSequence[0])
-    return apply_modality_lut(pixels, dataset)
-
-
-def _frame_by_itk(path: Path, syntax: str) -> NDArray[Any]:
-    try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
-        raise ValueError(
-            f'"{path}" is compressed in a way that cannot be decoded here ({syntax}); export it uncompressed.'
-        ) from error
-    if len(array) != 1:
-        # ITK rescales all frames alike, which is wrong where each has its own scale.
-        raise ValueError(f'"{path}" has several frames and a compression ({syntax}) not read with them; uncompress it.')
-    return array[0]

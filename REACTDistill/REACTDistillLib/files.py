@@ -97,7 +97,7 @@ def read_image(path: Path, *, max_layers: int = 1) -> ImageFile:
     try:
         reader.ReadImageInformation()
         _check_shape(reader, path, max_layers)
-        grid = _grid_of(reader)
+        grid = _grid_of(reader, path)
         if header is None:
             return ImageFile(_voxels(reader.Execute()), grid, {key: reader.GetMetaData(key) for key in _keys(reader)})
     except RuntimeError as error:
@@ -115,12 +115,15 @@ def _voxels(image: sitk.Image) -> NDArray[Any]:
     return array[0] if image.GetDimension() == 4 else array
 
 
-def _grid_of(reader: sitk.ImageFileReader) -> Grid:
+def _grid_of(reader: sitk.ImageFileReader, path: Path) -> Grid:
     dimensions = len(reader.GetSize())
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(reader.GetDirection()).reshape(dimensions, dimensions)[:3, :3] * reader.GetSpacing()[:3]
     matrix[:3, 3] = reader.GetOrigin()[:3]
-    return Grid.from_lps(reader.GetSize()[2::-1], matrix)
+    try:
+        return Grid.from_lps(reader.GetSize()[2::-1], matrix)
+    except ValueError as error:
+        raise ValueError(f'"{path}" has no usable geometry: {error}') from error
 
 
 def _check_shape(reader: sitk.ImageFileReader, path: Path, max_layers: int) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .contours import contour_masks
-from .dicom import read_dicom, read_header
+from .dicom import read_dicom
+from .dicomfile import damage_named, read_header
 from .files import image_suffix, read_image
 from .volume import Grid, Volume
 
@@ -221,13 +222,13 @@ def _by_value(labels: NDArray[np.uint16], grid: Grid, values: list[int], names: 
 def _dicom_seg_regions(path: Path) -> list[_Region]:
     import highdicom
 
-    try:
+    with damage_named(path):
         segmentation = highdicom.seg.segread(path)
         numbers = [int(number) for number in segmentation.segment_numbers]
         labels = {number: segmentation.get_segment_description(number).segment_label for number in numbers}
+        if segmentation.get_volume_geometry(allow_missing_positions=True) is None:
+            raise ValueError(f'"{path}" is a DICOM SEG whose frames make no regular grid; export it again.')
         masks = {number: _segment_mask(segmentation, number) for number in numbers}
-    except (ValueError, RuntimeError, AttributeError) as error:
-        raise ValueError(f'"{path}" is a DICOM SEG whose frames make no regular grid; export it again.') from error
     return [
         _Region(labels[number], number, lambda mask=mask: mask)  # type: ignore[misc]
         for number, mask in masks.items()

@@ -41,6 +41,8 @@ _LAYOUTS = {348: _NIFTI1, 540: _NIFTI2}  # by the size of the header, which is i
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _VOXELS_OF_DISAGREEMENT = 0.1
 _CHUNK_BYTES = 1 << 20
+_MAX_OFFSET = 1 << 40
+_MAX_PACKING = 1100  # gzip makes nothing smaller than this; so a damaged size asks for no memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,8 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         raise ValueError(
             f'"{path}" has voxels of NIfTI type {datatype} (color, complex or bits); real numbers are read.'
         )
+    if not min(_LAYOUTS) <= fields["vox_offset"] < _MAX_OFFSET:
+        raise ValueError(f'"{path}" is damaged: its NIfTI header puts the first voxel at byte {fields["vox_offset"]}.')
     slope, intercept = float(fields["scl_slope"]), float(fields["scl_inter"])
     scaled = bool(np.isfinite((slope, intercept)).all()) and slope != 0
     return NiftiHeader(
@@ -88,6 +92,9 @@ def read_nifti_voxels(header: NiftiHeader) -> NDArray[Any]:
 
     Raises ValueError when the file ends before its last voxel.
     """
+    needed_bytes = int(np.prod(header.shape_kji, dtype=object)) * header.dtype.itemsize
+    if needed_bytes > _MAX_PACKING * header.path.stat().st_size:
+        raise ValueError(f'"{header.path}" ends before its last voxel: copy or download it again.')
     raw = np.empty(header.shape_kji, dtype=header.dtype)
     rest = raw.reshape(-1).view(np.uint8).data
     try:

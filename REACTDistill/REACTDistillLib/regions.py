@@ -59,7 +59,7 @@ class LiverRegions:
     @property
     def liver(self) -> Volume:
         """The whole liver as a mask."""
-        return self.mask(np.ones(len(self.voxels_ijk), dtype=bool))
+        return self.mask(np.ones(len(self.voxels_ijk), dtype=np.bool_))
 
     def mask(self, member: NDArray[np.bool_]) -> Volume:
         """The chosen voxels of the liver, (V,), as a mask on ``grid``."""
@@ -71,7 +71,7 @@ class LiverRegions:
     def union_of(self, kind: RegionKind) -> NDArray[np.bool_]:
         """Voxels of the liver that are in any region of that kind, (V,)."""
         rows = [index for index, one in enumerate(self.kinds) if one == kind]
-        return self.members[rows].any(axis=0)
+        return np.asarray(self.members[rows].any(axis=0))
 
     def soft_masks(self, members: NDArray[np.bool_], grid: Grid) -> NDArray[np.float32]:
         """Regions (N, V) as soft masks on a feature grid by area averaging, (N, K, J, I)."""
@@ -155,7 +155,10 @@ def _onto(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
     if nearest.any():
         return nearest
     covered = area_average(mask, grid)
-    return (covered > 0) & (covered == covered.max())
+    kept = np.zeros_like(nearest)
+    if covered.any():
+        kept[np.unravel_index(covered.argmax(), covered.shape)] = True
+    return kept
 
 
 def _regions(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .volume import Grid
+from .volume import Grid, lps_to_ras
 
 # A step may differ from the usual step by 5 %, and a slice may lie a tenth of a step off its place on the regular grid:
 # scanners round table positions (steps of 3.19, 3.27 and 3.29 mm in one PET series), and this moves no voxel visibly.
@@ -136,8 +136,7 @@ def _check_steps(origins: NDArray[np.float64], normal: NDArray[np.float64], sour
 def _place(origin_lps: NDArray[np.float64], normal: NDArray[np.float64]) -> str:
     """The position of a slice for a reader, on the patient axis nearest to the slice axis, such as "S = -51.1 mm"."""
     axis = int(np.abs(normal).argmax())
-    ras = origin_lps * (-1, -1, 1)
-    return f"{_AXES_OF_RAS[axis]} = {ras[axis]:.2f} mm"
+    return f"{_AXES_OF_RAS[axis]} = {lps_to_ras(origin_lps)[axis]:.2f} mm"
 
 
 def _notes(origins: NDArray[np.float64], step: NDArray[np.float64], normal: NDArray[np.float64]) -> list[str]:

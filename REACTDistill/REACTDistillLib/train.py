@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import __version__
 from .card import Card
-from .cohort import Cohort
+from .cohort import Cohort, CohortEntry
 from .progress import ProgressCallback, silent
 from .recipes import Batch, Preparation, Recipe, Stage, recipe_named
 
@@ -152,7 +152,7 @@ def _epochs(stages: Sequence[Stage], epochs: int) -> Iterator[tuple[Stage, int]]
         yield stage, max(1, round(epochs * stage.share / total))
 
 
-def _split(cohort: Cohort, config: TrainingConfig) -> Iterator[tuple[str, list[Any]]]:
+def _split(cohort: Cohort, config: TrainingConfig) -> Iterator[tuple[str, list[CohortEntry]]]:
     folds = cohort.folds
     if len(folds) < 3 or config.fold not in folds:
         raise ValueError(
@@ -166,21 +166,22 @@ def _split(cohort: Cohort, config: TrainingConfig) -> Iterator[tuple[str, list[A
 
 
 def _prepared(
-    recipe: Recipe, preparation: Preparation, entries: Sequence[Any], name: str, progress: ProgressCallback
+    recipe: Recipe, preparation: Preparation, entries: Sequence[CohortEntry], name: str, progress: ProgressCallback
 ) -> Sequence[Batch]:
     """All cases of one part as tensors in memory: prepared once, read in every epoch."""
     from monai.data import CacheDataset
+    from monai.transforms import Transform
 
-    done = 0
+    class Prepare(Transform):  # a plain function would not be cached: it counts as random
+        done = 0
 
-    def load(entry: Any) -> Batch:
-        nonlocal done
-        done += 1
-        progress(f"prepare {name}", done, len(entries))
-        return recipe.prepare(entry.load(), preparation)
+        def __call__(self, entry: CohortEntry) -> Batch:
+            self.done += 1
+            progress(f"prepare {name}", self.done, len(entries))
+            return recipe.prepare(entry.load(), preparation)
 
-    dataset: Sequence[Batch] = CacheDataset(list(entries), transform=load, num_workers=0, progress=False)
-    return dataset
+    dataset = CacheDataset(list(entries), transform=Prepare(), num_workers=0, progress=False, copy_cache=False)
+    return cast("Sequence[Batch]", dataset)
 
 
 def _loader(samples: Sequence[Batch], config: TrainingConfig) -> DataLoader:

@@ -14,6 +14,11 @@ _MATRIX_DECIMALS = 9
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
+def lps_to_ras(points: ArrayLike) -> NDArray[np.float64]:
+    """RAS mm of points in LPS mm, shape (..., 3); also the way back."""
+    return np.asarray(points, dtype=np.float64) @ _LPS_RAS[:3, :3]
+
+
 def _checked_matrix(ijk_to_ras: ArrayLike) -> NDArray[np.float64]:
     matrix = np.array(ijk_to_ras, dtype=np.float64)
     if matrix.shape != (4, 4):
@@ -163,7 +168,7 @@ class Volume:
         array = np.asarray(array_kji)
         if array.ndim != 3:
             raise ValueError(f"a volume has three axes (slices, rows, columns), got an array of shape {array.shape}.")
-        return cls(array, Grid(array.shape, np.asarray(ijk_to_ras)))  # type: ignore[arg-type]
+        return cls(array, Grid(array.shape, np.asarray(ijk_to_ras)))
 
     @property
     def is_mask(self) -> bool:

@@ -41,5 +41,5 @@ def cardAsRichText(card: Card) -> str:
 
 
 def _scores(subset: str, values: object) -> str:
-    numbers = ", ".join(f"{name} {value:.2f}" for name, value in dict(values).items())  # type: ignore[call-overload]
+    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in dict(values).items())  # type: ignore[call-overload]
     return f"{subset}: {numbers}"

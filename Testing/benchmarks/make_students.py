@@ -15,7 +15,7 @@ from REACTDistillLib.train import TrainingConfig, train
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRADE_DEMO = TrainingConfig(
     name="Grade demo student",
-    epochs=30,
+    epochs=20,
     learning_rate=3e-3,
     settings={
         "grid_shape_kji": (48, 64, 64),

@@ -18,7 +18,6 @@ import hostwidgets
 import qt
 import slicer
 from PySide6.QtCore import Signal
-
 from REACTDistillScene.headless import bootHeadless
 
 

@@ -6,6 +6,8 @@ PythonQt these do not derive from each other. Exceptions in slots are printed, s
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import inspect
 import re
 import sys
@@ -14,6 +16,10 @@ import xml.etree.ElementTree as ElementTree
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+
+if sys.version_info < (3, 12):
+    # PySide6 hands out None without counting the reference, which is right only where None is immortal.
+    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 30
 
 slotErrors: list[BaseException] = []
 failedConnections: list[str] = []  # PythonQt only prints a line for them
@@ -175,10 +181,8 @@ for _module in (QtCore, QtGui, QtWidgets, QtUiTools):
             continue
         _value = getattr(_module, _name)
         if _isWrapped(_value, _name):
-            try:
+            with contextlib.suppress(TypeError):  # a class that Qt lets nobody derive from stays as it is
                 _value = type(_value)(_name, (PythonQtObject, _value), {"_native": _value, "__module__": "qt"})
-            except TypeError:  # a class that Qt does not let anybody derive from stays as it is
-                pass
         globals()[_name] = _value
 
 application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["host", "-platform", "offscreen"])

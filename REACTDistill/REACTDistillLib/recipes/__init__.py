@@ -51,11 +51,11 @@ class Preparation:
 
     grid_shape_kji: tuple[int, int, int]
     grid_spacing_kji_mm: tuple[float, float, float]
-    intensity: dict[str, dict[str, Any]]
+    intensity: Mapping[str, Any]
     classes: tuple[str, ...]
-    network: dict[str, Any]
-    regions: dict[str, list[str]]
-    sequences: dict[str, list[str]]
+    network: Mapping[str, Any]
+    regions: Mapping[str, Any]
+    sequences: Mapping[str, Any]
 
 
 def preparation_of(card: Card) -> Preparation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -57,7 +58,7 @@ class CBAM3D(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3x3x3 convolutions beside a 1x1x1 shortcut; the first one carries the stride."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int | tuple[int, ...]) -> None:
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.first = nn.Conv3d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
         self.first_norm = nn.BatchNorm3d(channels_out)
@@ -104,10 +105,12 @@ class GradeStudent(nn.Module):
             raise ValueError(f"sizes of the network must be whole numbers from 1 to 256, got {sizes}.")
         if len(strides) != len(channels) - 1:
             raise ValueError(f"{len(channels)} channel numbers need {len(channels) - 1} strides, got {len(strides)}.")
-        kernel = tuple(s + 1 - s % 2 for s in stem_stride)  # odd, so that feature voxels sit on input voxels
-        self.stride_kji = tuple(s * _product(strides) for s in stem_stride)
+        # Odd kernels, so that feature voxels sit on input voxels.
+        depth, height, width = (s + 1 - s % 2 for s in stem_stride)
+        self.stride_kji = tuple(s * math.prod(strides) for s in stem_stride)
         self.pooling = pooling
-        self.stem = nn.Conv3d(1, channels[0], kernel, stride=stem_stride, padding=_halves(kernel), bias=False)
+        halves = (depth // 2, height // 2, width // 2)
+        self.stem = nn.Conv3d(1, channels[0], (depth, height, width), stem_stride, halves, bias=False)
         self.stem_norm = nn.BatchNorm3d(channels[0])
         pairs = zip(channels[:-1], channels[1:], strides, strict=True)
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, stride) for a, b, stride in pairs))
@@ -134,14 +137,3 @@ def pool(features: Tensor, masks: Tensor) -> Tensor:
     weights = masks.flatten(2)  # (B, R, V)
     total = weights.sum(dim=2, keepdim=True).clamp(min=1e-6)  # (B, R, 1)
     return weights @ features.flatten(2).transpose(1, 2) / total
-
-
-def _product(numbers: tuple[int, ...]) -> int:
-    result = 1
-    for number in numbers:
-        result *= number
-    return result
-
-
-def _halves(kernel: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(size // 2 for size in kernel)

@@ -52,7 +52,9 @@ class ReactKD:
         return Preparation(classes=tuple(classes), **{**defaults, **settings})
 
     def build_network(self, config: Mapping[str, Any]) -> GradeStudent:
-        lists = {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+        lists: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+        }
         return GradeStudent(**lists)
 
     def networks(self, preparation: Preparation) -> dict[str, torch.nn.Module]:
@@ -116,7 +118,7 @@ class ReactKD:
         sample = self._tensors(case, regions, liver, preparation)
         progress("student", 2, 3)
         reading = read_sample(student, sample)
-        feature_grid = student_grid(liver, preparation).strided(student.network.stride_kji)
+        feature_grid = student_grid(liver, preparation).strided(_network_of(student).stride_kji)
         graph, margin = region_graph(reading, regions, feature_grid)
         attention = paint(heat_map(margin).numpy(), feature_grid, liver, ct.grid)
         progress("student", 3, 3)
@@ -199,12 +201,23 @@ def pool_masks(regions: LiverRegions, grid: Grid) -> NDArray[np.float32]:
 @torch.inference_mode()
 def read_sample(student: Student, sample: Batch) -> dict[str, torch.Tensor]:
     """One forward pass: ``probabilities`` (K,), ``features`` (C, d, h, w), ``evidence`` (K, d, h, w), on the CPU."""
-    network = student.network
+    network = _network_of(student)
     image, pools = (sample[name][None].to(student.device) for name in ("image", "pools"))
     output = network(image, pools)
     evidence = class_evidence(output.features[0], network.pools_used(pools)[0], network.head.weight)
     probabilities = output.logits[0].double().softmax(dim=0)
     return {"probabilities": probabilities.cpu(), "features": output.features[0].cpu(), "evidence": evidence.cpu()}
+
+
+def _network_of(student: Student) -> GradeStudent:
+    if not isinstance(student.network, GradeStudent):
+        raise ValueError(f'"{student.card.name}" holds a {type(student.network).__name__}, expected a GradeStudent.')
+    if student.network.head.out_features != len(student.card.classes):
+        raise ValueError(
+            f'"{student.card.name}" has {student.network.head.out_features} outputs for {len(student.card.classes)} '
+            "classes; the card does not belong to this network."
+        )
+    return student.network
 
 
 def region_graph(
