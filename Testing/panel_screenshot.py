@@ -1,4 +1,4 @@
-"""Picture of the panel after a phantom was graded, drawn on the stand-in host: python Testing/panel_screenshot.py FILE."""
+"""Picture of the panel after a phantom was graded, on the stand-in host: python Testing/panel_screenshot.py FILE."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_masks_that_cannot_be_are_refused_in_words(liver, tumor, words):
 
 
 def test_a_liver_outside_the_image_is_refused_in_words():
-    grid, liver = liver_box()
+    _, liver = liver_box()
     far = np.eye(4)
     far[:3, 3] = 500.0
     with pytest.raises(ValueError, match="outside the image"):

@@ -104,13 +104,13 @@ def area_averages(
     """Share of each voxel of ``grid`` that each of N masks covers, float32 (N, K, J, I), values from 0 to 1.
 
     The masks are given as the voxels (V, 3) of ``source`` that are in any of them, and ``members`` (N, V). Each voxel
-    is cut into pieces smaller than half a voxel of ``grid``, and the volume of each piece is put into the voxel in
-    which its center lies. So a mask keeps its volume however small it is and however coarse ``grid`` is; the part
+    is cut into pieces no longer than a sixth of a voxel of ``grid``, and the volume of each piece is put into the voxel
+    in which its center lies. So a mask keeps its volume however small it is and however coarse ``grid`` is; the part
     outside ``grid`` is lost.
     """
     index_to_index = np.linalg.inv(grid.ijk_to_ras) @ source.ijk_to_ras
     turn = index_to_index[:3, :3].T
-    pieces_ijk = np.maximum(1, np.ceil(2 * np.abs(turn).max(axis=1) - 1e-9)).astype(int)
+    pieces_ijk = np.maximum(1, np.ceil(6 * np.abs(turn).max(axis=1) - 1e-9)).astype(int)
     # The small shift gives centers that lie exactly between two voxels one side, whatever the order of the axes.
     start = voxels_ijk @ turn + (index_to_index[:3, 3] + 0.5 + 1e-6)  # (V, 3)
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in pieces_ijk]

@@ -136,17 +136,23 @@ def _box_of(image: Grid, lower_ras: NDArray[np.float64], upper_ras: NDArray[np.f
 
 
 def _components(tumor: Volume) -> Iterable[Volume]:
-    """The 26-connected parts by falling size, each in its own box; the last may be several joined."""
+    """The 26-connected parts, each in its own box, by falling size, then by place; the last may be several joined."""
     box = mask_box(tumor.array_kji.astype(bool, copy=False))
     assert box is not None  # the caller has refused empty masks
     part = tumor.cropped(box)
     labels = sitk.ConnectedComponent(sitk.GetImageFromArray(part.array_kji.astype(np.uint8)), True)
     numbers = sitk.GetArrayFromImage(sitk.RelabelComponent(labels, sortByObjectSize=True))
-    for number in range(1, min(int(numbers.max()), MOST_TUMORS + 1) + 1):
-        mask = numbers == number if number <= MOST_TUMORS else numbers >= number
-        inner = mask_box(mask)
-        assert inner is not None
-        yield Volume(mask, part.grid).cropped(inner)
+    largest = int(numbers.max())
+    pieces = [_boxed(numbers == number, part.grid) for number in range(1, min(largest, MOST_TUMORS) + 1)]
+    # Parts of one size come in the order of the voxel axes, which is not a property of the patient.
+    pieces.sort(key=lambda piece: (-piece.array_kji.sum(), *np.round(mask_extent_ras(piece)[0], 3)))
+    return pieces if largest <= MOST_TUMORS else [*pieces, _boxed(numbers > MOST_TUMORS, part.grid)]
+
+
+def _boxed(mask: NDArray[np.bool_], grid: Grid) -> Volume:
+    box = mask_box(mask)
+    assert box is not None
+    return Volume(mask, grid).cropped(box)
 
 
 def _onto(mask: Volume, grid: Grid) -> NDArray[np.bool_]:

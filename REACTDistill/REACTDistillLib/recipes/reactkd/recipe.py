@@ -52,10 +52,8 @@ class ReactKD:
         return Preparation(classes=tuple(classes), **{**defaults, **settings})
 
     def build_network(self, config: Mapping[str, Any]) -> GradeStudent:
-        lists: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
-        }
-        return GradeStudent(**lists)
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        return GradeStudent(**arguments)
 
     def networks(self, preparation: Preparation) -> dict[str, torch.nn.Module]:
         return {"student": self.build_network(preparation.network)}
@@ -66,8 +64,8 @@ class ReactKD:
         return self._tensors(case, regions, regions.liver, preparation)
 
     def _tensors(self, case: Case, regions: LiverRegions, liver: Volume, preparation: Preparation) -> Batch:
-        grid = student_grid(liver, preparation)
         stride = self.build_network(preparation.network).stride_kji
+        grid = student_grid(liver, preparation, stride)
         image = student_image(case.sequences["ct"], liver, grid, preparation.intensity["ct"])
         sample = {
             "image": torch.from_numpy(image)[None],
@@ -118,7 +116,8 @@ class ReactKD:
         sample = self._tensors(case, regions, liver, preparation)
         progress("student", 2, 3)
         reading = read_sample(student, sample)
-        feature_grid = student_grid(liver, preparation).strided(_network_of(student).stride_kji)
+        stride = _network_of(student).stride_kji
+        feature_grid = student_grid(liver, preparation, stride).strided(stride)
         graph, margin = region_graph(reading, regions, feature_grid)
         attention = paint(heat_map(margin).numpy(), feature_grid, liver, ct.grid)
         progress("student", 3, 3)
@@ -143,14 +142,17 @@ def flip_together(image: torch.Tensor, pools: torch.Tensor, axis: int) -> tuple[
     return image.flip(axis).roll(-(stride - 1), axis), pools.flip(axis)
 
 
-def student_grid(liver: Volume, preparation: Preparation) -> Grid:
-    """The student's grid: axes along R, A, S, centered on the box of the liver.
+def student_grid(liver: Volume, preparation: Preparation, stride_kji: Sequence[int]) -> Grid:
+    """The student's grid: axes along R, A, S, placed so that its feature grid is centered on the box of the liver.
 
     So neither the scanner's field of view nor the direction of its axes nor the position of the patient matters.
     """
     lower, upper = mask_extent_ras(liver)
+    shift = (
+        (np.array(stride_kji) - 1) / 2 * preparation.grid_spacing_kji_mm
+    )  # feature voxels sit on voxels 0, s, 2s ...
     return Grid.centered(
-        ((lower + upper) / 2).tolist(),
+        ((lower + upper) / 2 + shift[::-1]).tolist(),
         shape_kji=preparation.grid_shape_kji,
         spacing_kji_mm=preparation.grid_spacing_kji_mm,
     )
