@@ -83,7 +83,7 @@ def test_r1_by_hand():
 def test_what_lies_outside_the_liver_does_not_matter(phantom, student):
     ct, liver = phantom.sequences["ct"], phantom.regions["liver"]
     far = student_image(ct, liver, ct.grid, INTENSITY)
-    other = Volume(np.where(liver.array_kji, ct.array_kji, 777.0).astype(np.float32), ct.grid)
+    other = Volume(np.where(liver.array_kji, ct.array_kji, -77.0).astype(np.float32), ct.grid)
     assert np.array_equal(student_image(other, liver, ct.grid, INTENSITY), far)
 
 
@@ -172,6 +172,7 @@ def test_input_that_cannot_be_graded_is_refused_in_one_sentence(phantom, student
         "needs the mask": Case(phantom.sequences),
         "Hounsfield": broken(phantom, ct + 1024),
         "without a number": broken(phantom, np.where(phantom.regions["tumor"].array_kji, np.nan, ct)),
+        "not MR or PET": broken(phantom, np.maximum(ct, 0)),
         "not a CT image": broken(phantom, np.full_like(ct, 60.0)),
     }
     for words, case in cases.items():

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Liver parenchyma lies between about 0 (severe fat) and 250 HU (contrast); outside that the numbers are no HU.
 _LIVER_HU = (-50.0, 300.0)
+# MR and PET have no such values, but for a few from interpolation.
+_FAT_HU, _LEAST_FAT_AND_AIR = -30.0, 0.005
 # A liver that the image holds only in part is graded with a warning, below this share it is refused.
 _LEAST_LIVER_INSIDE = 0.25
 
@@ -170,19 +172,17 @@ def student_image(ct: Volume, liver: Volume, grid: Grid, intensity: Mapping[str,
     inside = share >= 0.5
     if not inside.any():
         raise ValueError("The liver mask is smaller than one voxel of the student's grid; check the mask.")
-    _check_hounsfield(values[inside])
+    _check_hounsfield(ct.array_kji, values[inside])
     windowed = np.clip((values - intensity["low"]) / (intensity["high"] - intensity["low"]), 0.0, 1.0)
     windowed = np.where(share > 0, windowed, 0.0)
     mean, sd = windowed[inside].mean(dtype=np.float64), windowed[inside].std(dtype=np.float64)
     return ((windowed - mean) / (sd + 1e-8) * share).astype(np.float32)
 
 
-def _check_hounsfield(liver_values: NDArray[Any]) -> None:
+def _check_hounsfield(ct: NDArray[Any], liver_values: NDArray[Any]) -> None:
     missing = int((~np.isfinite(liver_values)).sum())
     if missing:
-        raise ValueError(
-            f"The CT has {missing} voxels without a number (NaN) inside the liver; repair or crop the image."
-        )
+        raise ValueError(f"The CT has {missing} voxels without a number (NaN) in the liver; repair or crop the image.")
     median = float(np.median(liver_values))
     if not _LIVER_HU[0] <= median <= _LIVER_HU[1]:
         raise ValueError(
@@ -192,6 +192,12 @@ def _check_hounsfield(liver_values: NDArray[Any]) -> None:
         )
     if np.ptp(liver_values) == 0:
         raise ValueError(f"Every voxel inside the liver is {median:.0f} HU; this is not a CT image.")
+    dark = float((ct < _FAT_HU).mean())
+    if dark < _LEAST_FAT_AND_AIR:
+        raise ValueError(
+            f"Only {dark:.2%} of the image is darker than {_FAT_HU:.0f}, where a CT shows fat, lung and air; check that "
+            "this is a CT in Hounsfield units and not MR or PET."
+        )
 
 
 def pool_masks(regions: LiverRegions, grid: Grid) -> NDArray[np.float32]:

@@ -1,0 +1,106 @@
+"""Faithfulness of the region importance: what happens to the answer when a region is taken out of the image.
+
+For synthetic patients the student has not seen: the most important region (by ``attention.region_importance``) is
+replaced by average liver in the student's input, and the change of the probability of the predicted class is compared
+with that for a random other region, and for a random piece of liver parenchyma of the same volume. The importance is
+computed from the network's evidence, not from such removals, so the comparison is not circular.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from REACTDistillLib.case import Case
+from REACTDistillLib.geometry import resample
+from REACTDistillLib.phantom import phantom_case
+from REACTDistillLib.recipes import preparation_of, recipe_named
+from REACTDistillLib.recipes.reactkd.recipe import read_sample, region_graph, student_grid
+from REACTDistillLib.regions import LiverRegions, liver_regions
+from REACTDistillLib.shipped import demo_student
+from REACTDistillLib.student import Student, load_student
+
+RECIPE = recipe_named("reactkd")
+FIRST_UNSEEN_SEED = 100_000  # far from the seeds of any training cohort
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patients", type=int, default=60)
+    parser.add_argument("--student", default=None, help="student file; the demo student when left out")
+    options = parser.parse_args()
+    student = load_student(options.student or demo_student("grade"))
+    rng = np.random.default_rng(0)
+    rows = [changes(student, phantom_case(FIRST_UNSEEN_SEED + n), rng) for n in range(options.patients)]
+    table = np.array([[row[name] for name in NAMES] for row in rows])
+    print(f"{options.patients} unseen synthetic patients, student {student.card.name} {student.card.version}")
+    print(f"{'taken out':36}{'mean |dp|':>10}{'sd':>8}{'median':>8}")
+    for name, column in zip(NAMES, table.T, strict=True):
+        print(f"{name:36}{column.mean():10.4f}{column.std(ddof=1):8.4f}{np.median(column):8.4f}")
+    for name, column in zip(NAMES[1:], table.T[1:], strict=True):
+        wins = (table[:, 0] > column).mean()
+        print(
+            f"most important changes more than {name}: {wins:.0%} of patients, two-sided Wilcoxon p = "
+            f"{wilcoxon(table[:, 0], column):.2g}"
+        )
+
+
+NAMES = ("most important region", "random other region", "same volume of parenchyma")
+
+
+def changes(student: Student, case: Case, rng: np.random.Generator) -> dict[str, float]:
+    """|change of the probability of the predicted class| for each kind of removal."""
+    preparation = preparation_of(student.card)
+    regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"].grid)
+    sample = RECIPE.prepare(case, preparation)
+    reading = read_sample(student, sample)
+    stride = student.network.stride_kji
+    grid = student_grid(regions.liver, preparation, stride)
+    graph, _ = region_graph(reading, regions, grid.strided(stride))
+    best = int(np.abs(graph.importance).argmax())
+    other = int(rng.choice([index for index in range(len(graph.names)) if index != best]))
+    chosen = dict(
+        zip(
+            NAMES,
+            (
+                member_of(regions, graph.names[best]),
+                member_of(regions, graph.names[other]),
+                same_volume(regions, graph.names[best], rng),
+            ),
+            strict=True,
+        )
+    )
+    predicted = int(reading["probabilities"].argmax())
+    result = {}
+    for name, member in chosen.items():
+        share = torch.from_numpy(resample(regions.mask(member), grid).array_kji)
+        without = {**sample, "image": sample["image"] * (1 - share)}
+        after = read_sample(student, without)["probabilities"]
+        result[name] = abs(float(after[predicted] - reading["probabilities"][predicted]))
+    return result
+
+
+def member_of(regions: LiverRegions, name: str) -> np.ndarray:
+    return regions.members[regions.names.index(name)]
+
+
+def same_volume(regions: LiverRegions, name: str, rng: np.random.Generator) -> np.ndarray:
+    """The parenchyma voxels nearest to a random one, as many as the region has (or all)."""
+    wanted = int(member_of(regions, name).sum())
+    parenchyma = np.flatnonzero(member_of(regions, "parenchyma"))
+    center = regions.voxels_ras[rng.choice(parenchyma)]
+    distance = np.linalg.norm(regions.voxels_ras[parenchyma] - center, axis=1)
+    member = np.zeros(len(regions.voxels_ijk), dtype=bool)
+    member[parenchyma[np.argsort(distance)[:wanted]]] = True
+    return member
+
+
+def wilcoxon(first: np.ndarray, second: np.ndarray) -> float:
+    from scipy.stats import wilcoxon as test
+
+    return float(test(first, second).pvalue)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""A Finding is saved as one folder and read back as it was."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from REACTDistillLib.finding import Finding, Provenance
+from REACTDistillLib.graph import RegionGraph
+from REACTDistillLib.volume import Volume
+
+
+@pytest.fixture
+def finding():
+    graph = RegionGraph(
+        names=("tumor_1", "parenchyma"),
+        kinds=("tumor", "parenchyma"),
+        centroids_ras=np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
+        volumes_ml=np.array([1.25, 1500.0]),
+        features=np.array([[1.0, 0.0], [0.0, 1.0]], np.float32),
+        similarity=np.array([[1.0, 0.25], [0.25, 1.0]], np.float32),
+        importance=np.array([0.75, -0.125], np.float32),
+    )
+    oblique = np.array([[0.6, -0.8, 0, 5], [0.8, 0.6, 0, -7], [0, 0, 2.5, 11], [0, 0, 0, 1.0]])
+    attention = Volume.from_array(np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4), oblique)
+    made_by = Provenance("Student", "1.2", "ab" * 32, "0.1.0", "cpu", 0.5, "Research.", "Knows nothing.")
+    return Finding("case", "grade", {"well": 0.1, "poor": 0.9}, attention, graph, made_by, ("Mind the gap.",))
+
+
+def test_everything_comes_back_to_the_last_bit(finding, tmp_path):
+    again = Finding.load(finding.save(tmp_path / "result"))
+    assert again.probabilities == finding.probabilities
+    assert again.predicted_class == "poor"
+    assert again.provenance == finding.provenance
+    assert again.warnings == finding.warnings
+    assert again.attention.grid.same_as(finding.attention.grid)
+    assert np.array_equal(again.attention.array_kji, finding.attention.array_kji)
+    assert again.graph.to_json() == finding.graph.to_json()
+
+
+def test_the_notices_stand_in_every_saved_result(finding, tmp_path):
+    header = json.loads((finding.save(tmp_path / "result") / "finding.json").read_text())
+    assert header["notices"] == finding.notices()
+    assert "not a medical device" in header["notices"][0]
+    assert header["notices"][1:] == ["Knows nothing.", "Mind the gap."]
+
+
+def test_the_tables_can_be_read_by_anyone(finding, tmp_path):
+    folder = finding.save(tmp_path / "result")
+    with (folder / "regions.csv").open(newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert rows[1] == ["tumor_1", "tumor", "1.25", "1.0", "2.0", "3.0", "0.75"]
+    with (folder / "probabilities.csv").open(newline="") as stream:
+        assert list(csv.reader(stream))[1:] == [["well", "0.1"], ["poor", "0.9"]]
+
+
+def test_an_earlier_result_is_replaced_and_nothing_is_left_beside_it(finding, tmp_path):
+    finding.save(tmp_path / "result")
+    replace(finding, attention=None).save(tmp_path / "result")
+    assert not (tmp_path / "result" / "attention.nrrd").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_a_folder_with_other_files_is_not_touched(finding, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds other files"):
+        finding.save(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_folder_that_is_no_result_and_a_later_format_are_refused(finding, tmp_path):
+    with pytest.raises(ValueError, match=r"no finding\.json"):
+        Finding.load(tmp_path)
+    folder = finding.save(tmp_path / "result")
+    header = json.loads((folder / "finding.json").read_text())
+    (folder / "finding.json").write_text(json.dumps({**header, "format": 9}))
+    with pytest.raises(ValueError, match="format 9"):
+        Finding.load(folder)
