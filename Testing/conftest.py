@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,3 +29,17 @@ def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return unpacked[name]
 
     return find
+
+
+@pytest.fixture
+def empty_scene() -> Iterator[None]:
+    """A real MRML scene without nodes, before and after."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    from REACTDistillScene.headless import bootHeadless
+
+    bootHeadless()
+    import slicer
+
+    slicer.mrmlScene.Clear(0)
+    yield
+    slicer.mrmlScene.Clear(0)

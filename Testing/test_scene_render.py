@@ -8,7 +8,6 @@ import slicer
 import vtk
 from REACTDistillLib.volume import Volume
 from REACTDistillScene.annotations import spread
-from REACTDistillScene.headless import bootHeadless
 from REACTDistillScene.render import renderSlices, renderThreeD
 from REACTDistillScene.results import showFinding
 from REACTDistillScene.segments import segmentationFromMasks
@@ -23,12 +22,7 @@ TUMOR = (slice(14, 19), slice(15, 20), slice(15, 20))
 TUMOR_CENTER = (68.0, 68.0, 64.0)
 
 
-@pytest.fixture(autouse=True)
-def empty_scene():
-    bootHeadless()
-    slicer.mrmlScene.Clear(0)
-    yield
-    slicer.mrmlScene.Clear(0)
+pytestmark = pytest.mark.usefixtures("empty_scene")
 
 
 def volume(array, matrix=SPACING):

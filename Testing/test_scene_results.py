@@ -12,7 +12,6 @@ import slicer
 from REACTDistillLib.volume import Volume
 from REACTDistillScene import layers
 from REACTDistillScene.graphmodel import importanceShares, strongestEdges
-from REACTDistillScene.headless import bootHeadless
 from REACTDistillScene.results import removeFinding, showFinding
 from REACTDistillScene.tables import cells
 from REACTDistillScene.volumes import nodeFromVolume, volumeFromNode
@@ -24,12 +23,7 @@ HOT_IJK = (5, 2, 3)
 PACKAGE = Path(__file__).parents[1] / "REACTDistill"
 
 
-@pytest.fixture(autouse=True)
-def empty_scene():
-    bootHeadless()
-    slicer.mrmlScene.Clear(0)
-    yield
-    slicer.mrmlScene.Clear(0)
+pytestmark = pytest.mark.usefixtures("empty_scene")
 
 
 def ct_node(matrix=None, transform=None):

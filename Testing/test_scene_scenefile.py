@@ -6,20 +6,13 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import scene_samples
 import slicer
 from REACTDistillLib.volume import Volume
-from REACTDistillScene.headless import bootHeadless
 from REACTDistillScene.results import showFinding
 from REACTDistillScene.scenefile import saveScene
 from REACTDistillScene.segments import maskFromSegment, segmentationFromMasks
 from REACTDistillScene.tables import cells
 from REACTDistillScene.volumes import nodeFromVolume, volumeFromNode
 
-
-@pytest.fixture(autouse=True)
-def empty_scene():
-    bootHeadless()
-    slicer.mrmlScene.Clear(0)
-    yield
-    slicer.mrmlScene.Clear(0)
+pytestmark = pytest.mark.usefixtures("empty_scene")
 
 
 def graded_scene():

@@ -6,7 +6,6 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import slicer
 from REACTDistillLib.volume import Volume
 from REACTDistillScene.cases import caseFromNodes
-from REACTDistillScene.headless import bootHeadless
 from REACTDistillScene.segments import maskFromSegment, segmentationFromMasks, unionOfMasks
 from REACTDistillScene.volumes import nodeFromVolume
 
@@ -14,12 +13,7 @@ OBLIQUE = np.array([[0.0, -2.0, 0.0, 5.0], [1.2, 0.0, 0.9, -3.0], [-0.4, 0.0, 2.
 SHAPE_KJI = (6, 7, 8)
 
 
-@pytest.fixture(autouse=True)
-def empty_scene():
-    bootHeadless()
-    slicer.mrmlScene.Clear(0)
-    yield
-    slicer.mrmlScene.Clear(0)
+pytestmark = pytest.mark.usefixtures("empty_scene")
 
 
 def shift(r_mm):

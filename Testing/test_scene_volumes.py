@@ -6,7 +6,6 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import slicer
 import vtk
 from REACTDistillLib.volume import Volume
-from REACTDistillScene.headless import bootHeadless
 from REACTDistillScene.volumes import nodeFromVolume, volumeFromNode
 
 OBLIQUE = np.array([[0.0, -2.0, 0.0, 5.0], [1.2, 0.0, 0.9, -3.0], [-0.4, 0.0, 2.7, 7.0], [0, 0, 0, 1]])
@@ -14,12 +13,7 @@ FLIPPED = np.array([[-0.8, 0, 0, 100.0], [0, -0.8, 0, 90.0], [0, 0, -5.0, 40.0],
 QUARTER_TURN = np.array([[0, -1.0, 0, 30.0], [1.0, 0, 0, 0], [0, 0, 1.0, -10.0], [0, 0, 0, 1]])
 
 
-@pytest.fixture(autouse=True)
-def empty_scene():
-    bootHeadless()
-    slicer.mrmlScene.Clear(0)
-    yield
-    slicer.mrmlScene.Clear(0)
+pytestmark = pytest.mark.usefixtures("empty_scene")
 
 
 def linear_transform(matrix):

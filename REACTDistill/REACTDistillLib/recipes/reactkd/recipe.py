@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Liver parenchyma lies between about 0 (severe fat) and 250 HU (contrast); outside that the numbers are no HU.
 _LIVER_HU = (-50.0, 300.0)
+# Windowed units: 40 of the 400 HU of the window, about the contrast of a tumor against liver.
+CONTRAST_SCALE = 0.1
 # MR and PET have no such values, but for a few from interpolation.
 _FAT_HU, _LEAST_FAT_AND_AIR = -30.0, 0.005
 # A liver that the image holds only in part is graded with a warning, below this share it is refused.
@@ -150,9 +152,8 @@ def student_grid(liver: Volume, preparation: Preparation, stride_kji: Sequence[i
     So neither the scanner's field of view nor the direction of its axes nor the position of the patient matters.
     """
     lower, upper = mask_extent_ras(liver)
-    shift = (
-        (np.array(stride_kji) - 1) / 2 * preparation.grid_spacing_kji_mm
-    )  # feature voxels sit on voxels 0, s, 2s ...
+    # Feature voxels sit on voxels 0, s, 2s ..., so their middle is not the middle of the grid.
+    shift = (np.array(stride_kji) - 1) / 2 * preparation.grid_spacing_kji_mm
     return Grid.centered(
         ((lower + upper) / 2 + shift[::-1]).tolist(),
         shape_kji=preparation.grid_shape_kji,
@@ -175,8 +176,9 @@ def student_image(ct: Volume, liver: Volume, grid: Grid, intensity: Mapping[str,
     _check_hounsfield(ct.array_kji, values[inside])
     windowed = np.clip((values - intensity["low"]) / (intensity["high"] - intensity["low"]), 0.0, 1.0)
     windowed = np.where(share > 0, windowed, 0.0)
-    mean, sd = windowed[inside].mean(dtype=np.float64), windowed[inside].std(dtype=np.float64)
-    return ((windowed - mean) / (sd + 1e-8) * share).astype(np.float32)
+    mean = windowed[inside].mean(dtype=np.float64)
+    scale = windowed[inside].std(dtype=np.float64) + 1e-8 if intensity["kind"] == "window_zscore" else CONTRAST_SCALE
+    return ((windowed - mean) / scale * share).astype(np.float32)
 
 
 def _check_hounsfield(ct: NDArray[Any], liver_values: NDArray[Any]) -> None:
