@@ -80,6 +80,14 @@ def test_r1_by_hand():
     )
 
 
+def test_an_unknown_intensity_rule_is_refused():
+    grid = Grid((1, 1, 1), np.eye(4))
+    with pytest.raises(ValueError, match='"percentile"'):
+        student_image(
+            Volume(np.ones((1, 1, 1)), grid), Volume(np.ones((1, 1, 1), bool), grid), grid, {"kind": "percentile"}
+        )
+
+
 def test_what_lies_outside_the_liver_does_not_matter(phantom, student):
     ct, liver = phantom.sequences["ct"], phantom.regions["liver"]
     far = student_image(ct, liver, ct.grid, INTENSITY)
@@ -154,6 +162,11 @@ def test_a_finding_says_who_made_it_and_what_it_must_not_be_used_for(phantom, st
 def test_a_case_without_tumor_is_graded_with_a_warning(phantom, student):
     case = Case(phantom.sequences, {"liver": phantom.regions["liver"]})
     assert "No tumor mask was given" in predict(case, student).warnings[0]
+
+
+def test_a_tumor_mask_that_is_the_liver_mask_is_told(phantom, student):
+    case = Case(phantom.sequences, {"liver": phantom.regions["liver"], "tumor": phantom.regions["liver"]})
+    assert "covers 100% of the liver" in predict(case, student).warnings[0]
 
 
 def test_sequences_the_student_cannot_use_are_told(phantom, student):

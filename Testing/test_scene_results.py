@@ -105,7 +105,7 @@ def test_a_finding_of_another_volume_is_refused():
     other = Volume.from_array(np.zeros((2, 2, 2), dtype=np.float32), np.eye(4))
     before = scene_ids() | {ct_node().GetID()}
     ct = slicer.util.getNode("CT")
-    with pytest.raises(ValueError, match=r'does not belong to "CT": its heat map has \(2, 2, 2\) voxels'):
+    with pytest.raises(ValueError, match=r"does not belong to this volume: its heat map has \(2, 2, 2\) voxels"):
         showFinding(scene_samples.finding(other, None), ct)
     assert scene_ids() - before == {ct.GetDisplayNodeID()}
 

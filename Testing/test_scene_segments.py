@@ -115,7 +115,7 @@ def test_overlapping_segments_do_not_cut_each_other_in_shared_layers_or_apart():
 
 def test_an_unknown_segment_is_named_with_those_that_exist():
     node = segmentationFromMasks({"Liver": box_mask(*LIVER)}, ct_node(), name="Regions")
-    with pytest.raises(ValueError, match=r'"Regions" has no segment "tumour"; it has "Liver"'):
+    with pytest.raises(ValueError, match=r'the segmentation has no segment "tumour"; it has "Liver"'):
         maskFromSegment(node, "tumour")
 
 

@@ -81,9 +81,9 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run, cohor
 def test_training_lowers_the_loss(cohort, tmp_path):
     from dataclasses import replace
 
-    train(cohort, tmp_path / "run", replace(TINY, epochs=12))
+    train(cohort, tmp_path / "run", replace(TINY, epochs=60))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert lines[-1]["focal"] < 0.8 * lines[0]["focal"]
+    assert lines[-1]["focal"] < 0.7 * lines[0]["focal"]
 
 
 def test_a_used_folder_and_a_missing_fold_are_refused(run, cohort, tmp_path):

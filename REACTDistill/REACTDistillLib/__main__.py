@@ -8,12 +8,13 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from . import __version__
 from .case import Case
-from .finding import Finding
+from .finding import Finding, check_result_folder
 from .geometry import resample
 from .progress import Cancelled, ProgressCallback, json_progress, write_event
 from .volume import Volume
@@ -25,19 +26,32 @@ _REGION_HELP = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, or 2 after one sentence that says what was wrong with the input."""
+    """Run one command; returns the exit status: 0, 2 after one sentence that says what was wrong, 130 after Ctrl+C."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, Cancelled) as error:
-        sentence = " ".join(str(error).split())
+    except KeyboardInterrupt:
+        print("reactdistill: Interrupted.", file=sys.stderr)
+        return 130
+    except (ValueError, Cancelled, OSError, MemoryError) as error:
+        sentence = sentence_of(error)
         if getattr(options, "progress", "text") == "json":
             write_event("error", message=sentence)
         else:
             print(f"reactdistill: {sentence}", file=sys.stderr)
         return 2
     return 0
+
+
+def sentence_of(error: Exception) -> str:
+    """One sentence for the user: the message of a ValueError, or what the system refused and where."""
+    if isinstance(error, MemoryError):
+        return "The memory of this computer does not suffice; close other programs, or crop the image."
+    if isinstance(error, OSError) and error.strerror:
+        place = f'"{error.filename}": ' if error.filename else ""
+        return f"{place}{error.strerror}; check the name, the rights and the free space."
+    return " ".join(str(error).split())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,6 +84,7 @@ def _predict(options: argparse.Namespace) -> None:
     from .predict import predict
     from .shipped import demo_student
 
+    check_result_folder(options.out)
     student = options.student or demo_student("grade")
     finding = predict(
         case_from_files(options.ct, options.liver, options.tumor, series=options.series),
@@ -90,6 +105,9 @@ def case_from_files(
     """A Case from files; ``liver`` and ``tumor`` are region specifications (see ``masks.read_region``), joined."""
     from .files import read_volume
 
+    if "" in (str(ct), *(liver or ()), *(tumor or ())):
+        # As a path "" is the current folder, and whatever lies there would be graded.
+        raise ValueError("An empty name was given for the CT or a mask; name a file or a folder.")
     volume = read_volume(ct, series=series)
     regions = {"liver": liver, "tumor": tumor}
     masks = {name: _joined_region(given, volume) for name, given in regions.items() if given}
@@ -146,7 +164,10 @@ def _add_series(parser: argparse.ArgumentParser) -> None:
 def _series(options: argparse.Namespace) -> None:
     from .dicom import list_series
 
-    for series in list_series(options.folder):
+    found = list_series(options.folder)
+    if not found:
+        raise ValueError(f'"{options.folder}" holds no DICOM image.')
+    for series in found:
         print(f"{series.uid}  {series.modality:4} {series.slices:5} slices  {series.description}")
 
 
@@ -190,7 +211,7 @@ def _train(options: argparse.Namespace) -> None:
     from .cohort import Cohort
     from .train import TrainingConfig, train
 
-    fields = json.loads(options.config.read_text(encoding="utf-8")) if options.config else {}
+    fields = _config_fields(options.config) if options.config else {}
     unknown = sorted(set(fields) - set(TrainingConfig.__dataclass_fields__))
     if unknown:
         raise ValueError(f'"{options.config}" has the unknown field "{unknown[0]}".')
@@ -198,6 +219,16 @@ def _train(options: argparse.Namespace) -> None:
         Cohort.read(options.cohort), options.run_folder, TrainingConfig(**fields), progress=_progress(options.progress)
     )
     print(student)
+
+
+def _config_fields(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f'"{path}" is not JSON: {error}.') from error
+    if not isinstance(fields, dict):
+        raise ValueError(f'"{path}" must hold one JSON object with fields of TrainingConfig.')
+    return fields
 
 
 if __name__ == "__main__":

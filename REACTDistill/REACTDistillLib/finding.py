@@ -17,6 +17,7 @@ from .volume import Volume
 
 NOT_A_MEDICAL_DEVICE = "Research software, not a medical device: not for diagnosis or treatment decisions."
 _FORMAT = 1
+_FILES = frozenset({"finding.json", "attention.nrrd", "probabilities.csv", "regions.csv"})
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Finding:
     def save(self, folder: Path | str) -> Path:
         """Write ``finding.json``, ``attention.nrrd``, ``probabilities.csv`` and ``regions.csv`` into a new ``folder``.
 
-        The folder appears complete or not at all. An existing folder is replaced only if it holds an earlier Finding.
+        The folder appears complete or not at all. An existing folder is replaced only if it holds nothing but an
+        earlier Finding. Raises ValueError as ``check_result_folder`` does.
         """
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()) and not (folder / "finding.json").exists():
-            raise ValueError(f'"{folder}" exists and holds other files; name a new folder for the result.')
+        check_result_folder(folder)
+        folder = Path(folder).resolve()  # so that "." has a name and a parent
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
@@ -122,6 +123,22 @@ class Finding:
             Provenance(**header["provenance"]),
             tuple(header["warnings"]),
         )
+
+
+def check_result_folder(folder: Path | str) -> None:
+    """Raise ValueError when a Finding cannot be saved as ``folder``.
+
+    Because a file is there, or a folder with other files, or there is no right to write. Cheap enough to be called
+    before a long calculation.
+    """
+    folder = Path(folder).resolve()
+    if folder.is_dir() and not {path.name for path in folder.iterdir()} <= _FILES:
+        raise ValueError(f'"{folder}" exists and holds other files; name a new folder for the result.')
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    if not above.is_dir():
+        raise ValueError(f'"{above}" is a file; name a new folder for the result.')
+    if not os.access(folder.parent if above == folder else above, os.W_OK):
+        raise ValueError(f'"{folder}" cannot be written: no right to write into "{above}"; name another folder.')
 
 
 def _write_regions(graph: RegionGraph, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .dicomfile import damage_named, read_header
 from .files import image_suffix, read_image
 from .volume import Grid, Volume
 
+_log = logging.getLogger(__name__)
 _SEG_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segmentation, label map segmentation
 _RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 _MAX_LABEL = 65535
@@ -23,6 +25,9 @@ _MAX_LABEL = 65535
 _MAX_LABEL_COUNT = 1000
 _MAX_LAYERS = 1000
 _FRACTION_INSIDE = 0.5
+# Liver and tumors in one label map are often joined on purpose; more values than that are rarely one organ.
+_FEW_REGIONS = 4
+_MOST_LISTED = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +64,16 @@ def read_region(specification: str, *, reference: Volume | None = None) -> Volum
     """Return the mask of ``PATH`` (all that is marked) or ``PATH:NAME[,NAME...]`` (names or label values).
 
     Names are compared without regard to case. A specification that exists as a path is a path; else it is split at its
-    last colon. ``reference`` as in ``read_masks``. Raises ValueError when a name is not there, listing those that are,
-    and as ``read_masks`` does.
+    last colon. ``reference`` as in ``read_masks``. Many regions joined without being named, as from a label map of many
+    organs, are logged as a warning. Raises ValueError when a name is not there, listing those that are, and as
+    ``read_masks`` does.
     """
     path, wanted = _split(specification)
     regions = _found_regions(path, reference)
     if wanted:
         regions = [region for name in wanted for region in _named(regions, name, path)]
+    elif len(regions) > _FEW_REGIONS:
+        _log.warning('A file of %d regions: all are joined; name the one to use, as "FILE:NAME".', len(regions))
     return _union(regions, path)
 
 
@@ -85,8 +93,11 @@ def _named(regions: list[_Region], name: str, path: Path) -> list[_Region]:
     found = found or [region for region in regions if str(region.value) == name]
     if not found:
         listed = ", ".join(
-            region.name if region.value is None else f"{region.name} ({region.value})" for region in regions
+            region.name if region.value is None else f"{region.name} ({region.value})"
+            for region in regions[:_MOST_LISTED]
         )
+        if len(regions) > _MOST_LISTED:
+            listed += f" and {len(regions) - _MOST_LISTED} more"
         raise ValueError(f'"{path}" has no region "{name}"; it has: {listed}.')
     return found
 

@@ -150,11 +150,13 @@ def write_phantom_cohort(
     """Write ``count`` phantoms of the seeds from ``seed`` on, with ``cohort.json``, into a new ``folder``; return it.
 
     Grades are balanced to within one case. Uncompressed NRRD, because it is written and read several times faster. The
-    folder appears complete or not at all; one that already holds files raises ValueError.
+    folder appears complete or not at all; one that already holds files raises ValueError, as do fewer than ``folds``.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f'"{folder}" already exists and is not empty; name a new folder for the phantoms.')
+    if count < folds:
+        raise ValueError(f"A cohort of {folds} folds needs at least {folds} phantoms, got {count}.")
     grades = [GRADES[(seed + index) % len(GRADES)] for index in range(count)]
     fold_of = assign_folds([phantom_identifier(seed + index) for index in range(count)], grades, folds=folds, seed=seed)
     folder.parent.mkdir(parents=True, exist_ok=True)

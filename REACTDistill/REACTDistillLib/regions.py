@@ -22,6 +22,7 @@ SECTORS = 4
 MOST_TUMORS = 16
 # Nearly the R axis. The small A and S parts put voxels of one sagittal plane in an order, so that no sector is empty.
 _RIGHT_TO_LEFT = np.array((-1.0, 1e-3, 1e-6))
+_OUTSIDE = "The liver mask lies outside the image; check that both belong to the same scan."
 _Voxels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
@@ -100,6 +101,8 @@ def liver_regions(liver: Volume, tumor: Volume | None, image: Grid) -> LiverRegi
     for piece in pieces:
         whole |= piece
     k, j, i = np.nonzero(whole)
+    if k.size == 0:
+        raise ValueError(_OUTSIDE)
     if k.size < SECTORS:
         raise ValueError(f"The liver mask covers {k.size} voxels of the image; at least {SECTORS} are needed.")
     voxels = np.stack([i, j, k], axis=1)
@@ -131,7 +134,7 @@ def _box_of(image: Grid, lower_ras: NDArray[np.float64], upper_ras: NDArray[np.f
     lower = np.maximum(np.floor(ijk.min(axis=0)).astype(int)[::-1] - 1, 0)
     upper = np.minimum(np.ceil(ijk.max(axis=0)).astype(int)[::-1] + 2, image.shape_kji)
     if (lower >= upper).any():
-        raise ValueError("The liver mask lies outside the image; check that both belong to the same scan.")
+        raise ValueError(_OUTSIDE)
     return Box(tuple(lower.tolist()), tuple(upper.tolist()))
 
 

@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from REACTDistillLib.case import Case
     from REACTDistillLib.finding import Finding
 
-PHANTOM_SEED = 2
+PHANTOM_SEED = 100_001  # not among the patients that the demo student was trained on
 PHANTOM_SHAPE_KJI = (72, 160, 160)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns 0, or 2 after one sentence that says what was wrong with the input."""
+    from REACTDistillLib.__main__ import sentence_of
+
     options = _parser().parse_args(arguments)
     try:
         page = runDemo(_case(options), options.student, options.out, isSynthetic=options.ct is None)
-    except ValueError as error:
-        print(f"demo: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"demo: {sentence_of(error)}", file=sys.stderr)
         return 2
     print(f"Open this page in a browser: {page.resolve()}")
     return 0

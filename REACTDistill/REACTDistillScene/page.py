@@ -24,7 +24,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 _PICTURES = (
-    ("axial.png", "Axial slice through the largest tumor"),
+    ("axial.png", "Axial slice"),
     ("coronal.png", "Coronal slice"),
     ("sagittal.png", "Sagittal slice"),
     ("three-d.png", "Liver, tumors and region graph: the larger a sphere, the more its region speaks for the class"),
@@ -50,6 +50,7 @@ def writePage(finding: Finding, folder: Path, *, isSynthetic: bool, seconds: flo
         "<h2>Probabilities</h2>",
         _probabilities(finding),
         "<h2>Where the answer comes from</h2>",
+        "<p>The slices run through the largest tumor; without a tumor, through the region that speaks loudest.</p>",
         '<div class="pictures">' + "".join(_figure(folder, *picture) for picture in _PICTURES) + "</div>",
         f"<p>{escape(_HOW_TO_READ)}</p>",
         "" if finding.graph is None else "<h2>Regions</h2>" + _regions(finding.graph),

@@ -86,7 +86,7 @@ def _worldToLocal(finding: Finding, ctVolume: Any) -> NDArray[np.floating]:
     shapeKji = ctVolume.GetImageData().GetDimensions()[::-1]
     if finding.attention.grid.shape_kji != shapeKji:
         raise ValueError(
-            f'the result does not belong to "{ctVolume.GetName()}": its heat map has '
+            "the result does not belong to this volume: its heat map has "
             f"{finding.attention.grid.shape_kji} voxels (K, J, I), the volume {shapeKji}; grade this volume first."
         )
     return localIjkToRas(ctVolume) @ np.linalg.inv(finding.attention.grid.ijk_to_ras)

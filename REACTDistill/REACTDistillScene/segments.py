@@ -54,7 +54,7 @@ def segmentName(segmentationNode: Any, segmentId: str) -> str:
     if segment is None:
         ids = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
         known = ", ".join(f'"{i}"' for i in ids) or "none at all"
-        raise ValueError(f'segmentation "{segmentationNode.GetName()}" has no segment "{segmentId}"; it has {known}.')
+        raise ValueError(f'the segmentation has no segment "{segmentId}"; it has {known}.')
     return segment.GetName()
 
 

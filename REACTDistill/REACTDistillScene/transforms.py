@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 def transformToWorld(node: Any) -> NDArray[np.float64]:
     """4x4 matrix from the node's own RAS mm to world RAS mm; the identity without a parent transform.
 
-    Raises ValueError for a non-linear parent transform: no matrix says what it does.
+    Raises ValueError for a non-linear parent transform: no matrix says what it does. No sentence of this package holds
+    a node's name: it may be a patient's, and the application logs what it shows.
     """
     parent = node.GetParentTransformNode()
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
         raise ValueError(
-            f'"{node.GetName()}" lies under the non-linear transform "{parent.GetName()}"; '
+            f"the {node.GetNodeTagName().lower()} lies under a non-linear transform; "
             "harden the transform on it in the Transforms module and try again."
         )
     matrix = vtk.vtkMatrix4x4()

@@ -21,13 +21,12 @@ def volumeFromNode(volumeNode: Any) -> Volume:
     The linear parent transform is part of the matrix. Raises ValueError for a node without image data, for a volume
     with several values per voxel and for a non-linear parent transform.
     """
-    name = volumeNode.GetName()
     image = volumeNode.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
-        raise ValueError(f'volume "{name}" holds no voxels; choose a volume that is loaded.')
+        raise ValueError("the volume holds no voxels; choose one that is loaded.")
     components = image.GetNumberOfScalarComponents()
     if components != 1:
-        raise ValueError(f'volume "{name}" has {components} values per voxel; choose a scalar volume, such as a CT.')
+        raise ValueError(f"the volume has {components} values per voxel; choose a scalar volume, such as a CT.")
     arrayKji = slicer.util.arrayFromVolume(volumeNode).astype(np.float32)
     return Volume(arrayKji, worldGrid(volumeNode))
 

@@ -27,7 +27,7 @@ GRADE_DEMO = TrainingConfig(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=260, help="synthetic patients")
+    parser.add_argument("--count", type=int, default=520, help="synthetic patients")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Students" / "grade_demo.safetensors")
     options = parser.parse_args()
     started = time.perf_counter()

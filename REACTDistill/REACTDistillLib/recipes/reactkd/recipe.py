@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 
 # Liver parenchyma lies between about 0 (severe fat) and 250 HU (contrast); outside that the numbers are no HU.
 _LIVER_HU = (-50.0, 300.0)
-# Windowed units: 40 of the 400 HU of the window, about the contrast of a tumor against liver.
-CONTRAST_SCALE = 0.1
 # MR and PET have no such values, but for a few from interpolation.
 _FAT_HU, _LEAST_FAT_AND_AIR = -30.0, 0.005
 # A liver that the image holds only in part is graded with a warning, below this share it is refused.
 _LEAST_LIVER_INSIDE = 0.25
+_MOST_TUMOR = 0.8
 
 
 class ReactKD:
@@ -168,6 +167,8 @@ def student_image(ct: Volume, liver: Volume, grid: Grid, intensity: Mapping[str,
     that they depend neither on the field of view nor on contrast phase, and everything outside the liver is 0. Raises
     ValueError when the liver holds NaN or its median is no liver in Hounsfield units.
     """
+    if intensity["kind"] != "window_zscore":
+        raise ValueError(f'The intensity rule "{intensity["kind"]}" is not known; this version has "window_zscore".')
     share = resample(liver, grid).array_kji
     values = resample(ct, grid, outside=float(intensity["low"])).array_kji
     inside = share >= 0.5
@@ -176,9 +177,8 @@ def student_image(ct: Volume, liver: Volume, grid: Grid, intensity: Mapping[str,
     _check_hounsfield(ct.array_kji, values[inside])
     windowed = np.clip((values - intensity["low"]) / (intensity["high"] - intensity["low"]), 0.0, 1.0)
     windowed = np.where(share > 0, windowed, 0.0)
-    mean = windowed[inside].mean(dtype=np.float64)
-    scale = windowed[inside].std(dtype=np.float64) + 1e-8 if intensity["kind"] == "window_zscore" else CONTRAST_SCALE
-    return ((windowed - mean) / scale * share).astype(np.float32)
+    mean, sd = windowed[inside].mean(dtype=np.float64), windowed[inside].std(dtype=np.float64)
+    return ((windowed - mean) / (sd + 1e-8) * share).astype(np.float32)
 
 
 def _check_hounsfield(ct: NDArray[Any], liver_values: NDArray[Any]) -> None:
@@ -197,8 +197,8 @@ def _check_hounsfield(ct: NDArray[Any], liver_values: NDArray[Any]) -> None:
     dark = float((ct < _FAT_HU).mean())
     if dark < _LEAST_FAT_AND_AIR:
         raise ValueError(
-            f"Only {dark:.2%} of the image is darker than {_FAT_HU:.0f}, where a CT shows fat, lung and air; check that "
-            "this is a CT in Hounsfield units and not MR or PET."
+            f"Only {dark:.2%} of the image is darker than {_FAT_HU:.0f}, where a CT shows fat, lung and air; check "
+            "that this is a CT in Hounsfield units and not MR or PET."
         )
 
 
@@ -273,6 +273,11 @@ def _warnings(regions: LiverRegions, case: Case) -> list[str]:
         )
     if regions.inside_image < 0.95:
         warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
+    tumor_share = float(regions.union_of("tumor").mean())
+    if tumor_share > _MOST_TUMOR:
+        warnings.append(
+            f"The tumor mask covers {tumor_share:.0%} of the liver; check that the masks are the right ones."
+        )
     slices = regions.grid.shape_kji[0]
     if slices < 8:
         warnings.append(f"The liver spans {slices} slices of this CT: too few for a grade that can be relied on.")
