@@ -188,6 +188,7 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller, event):
+        self.ui.statusLabel.text = ""
         if self.job.isBusy:
             self._cancelMessage = _("The scene was closed, so the calculation was stopped.")
             self.job.cancel()

@@ -108,6 +108,9 @@ def test_the_card_and_a_wrong_config_field(tmp_path, capsys):
     arguments = ["--cohort", "c.json", "--run", str(tmp_path / "run"), "--config", str(tmp_path / "config.json")]
     assert main(["train", *arguments]) == 2
     assert_refused(capsys, '"epoch"')
+    (tmp_path / "config.json").write_text('{"epochs": "3"}')
+    assert main(["train", *arguments]) == 2
+    assert_refused(capsys, '"epochs" is "3", expected like 30')
 
 
 # Real data: 3D-IRCADb patient 17, DICOM and masks.
@@ -199,7 +202,7 @@ def test_three_slices_of_liver_are_graded_with_a_warning(shared_data, tmp_path):
     for mask in ("liver_seg.nrrd", "liver.dcm"):
         assert main(["predict", "--ct", str(slices), "--liver", str(folder / mask), "--out", str(tmp_path / mask)]) == 0
         out[mask] = Finding.load(tmp_path / mask)
-    assert any("too few" in warning for warning in out["liver.dcm"].warnings)
+    assert any("whole liver" in warning for warning in out["liver.dcm"].warnings)
     assert out["liver.dcm"].probabilities == pytest.approx(out["liver_seg.nrrd"].probabilities, abs=1e-4)
 
 

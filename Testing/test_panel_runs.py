@@ -116,6 +116,16 @@ def test_closing_the_scene_stops_the_run_and_says_so(host, panel, phantom) -> No
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
 
 
+def test_a_closed_scene_leaves_no_word_of_its_result(host, panel, phantom) -> None:
+    import slicer
+
+    run(host, panel)
+    slicer.mrmlScene.Clear(0)
+    host.processEvents()
+    assert panel.ui.statusLabel.text == ""
+    assert not panel.ui.resultButton.visible
+
+
 def test_the_result_of_a_removed_ct_is_dropped_with_a_sentence(host, panel, phantom) -> None:
     import slicer
 

@@ -7,7 +7,8 @@ from REACTDistillLib.case import Case
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import recipe_named
-from REACTDistillLib.recipes.reactkd.recipe import flip_together, paint, student_grid, student_image
+from REACTDistillLib.recipes.reactkd.inputs import flip_together, student_grid, student_image
+from REACTDistillLib.recipes.reactkd.recipe import paint
 from REACTDistillLib.regions import liver_regions
 from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import load_student
@@ -213,6 +214,23 @@ def test_half_a_liver_is_graded_with_a_warning_and_a_tenth_is_refused(phantom, s
         else:
             with pytest.raises(ValueError, match="is needed"):
                 predict(case, student)
+
+
+def test_a_full_memory_is_one_sentence(phantom, student, monkeypatch):
+    def fill(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(type(RECIPE), "predict", fill)
+    with pytest.raises(ValueError, match='memory of "cpu" is full'):
+        predict(phantom, student)
+
+
+def test_nan_at_the_edge_of_the_liver_is_refused(phantom, student):
+    liver, array = phantom.regions["liver"].array_kji, phantom.sequences["ct"].array_kji.copy()
+    k, j = (int(index[0]) for index in np.nonzero(liver.any(axis=2)))
+    array[k, j, int(liver[k, j].argmax()) - 1] = np.nan
+    with pytest.raises(ValueError, match="without a number"):
+        predict(broken(phantom, array), student)
 
 
 def test_a_loaded_student_is_not_moved_to_another_device(phantom, student):

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -212,9 +213,13 @@ def _train(options: argparse.Namespace) -> None:
     from .train import TrainingConfig, train
 
     fields = _config_fields(options.config) if options.config else {}
-    unknown = sorted(set(fields) - set(TrainingConfig.__dataclass_fields__))
-    if unknown:
-        raise ValueError(f'"{options.config}" has the unknown field "{unknown[0]}".')
+    defaults = asdict(TrainingConfig())
+    for name, value in fields.items():
+        if name not in defaults:
+            raise ValueError(f'"{options.config}" has the unknown field "{name}".')
+        wanted = (int, float) if isinstance(defaults[name], float) else type(defaults[name])
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise ValueError(f'"{options.config}": "{name}" is {json.dumps(value)}, expected like {defaults[name]!r}.')
     student = train(
         Cohort.read(options.cohort), options.run_folder, TrainingConfig(**fields), progress=_progress(options.progress)
     )

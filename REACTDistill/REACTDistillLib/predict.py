@@ -32,9 +32,16 @@ def predict(
     elif device not in ("auto", str(student.device)):
         raise ValueError(f'The student is loaded on "{student.device}"; load it again to run on "{device}".')
     check_case(case, student.card)
+    import torch
+
     from .recipes import recipe_named
 
-    finding = recipe_named(student.card.recipe).predict(student, case, progress or silent)
+    try:
+        finding = recipe_named(student.card.recipe).predict(student, case, progress or silent)
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f'The memory of "{student.device}" is full; close other programs or use device "cpu".'
+        ) from error
     return replace(finding, warnings=(*finding.warnings, *_unused(case, student.card)))
 
 

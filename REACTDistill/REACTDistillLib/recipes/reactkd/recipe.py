@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from ... import __version__
 from ...attention import class_evidence, class_margin, heat_map, region_importance
 from ...finding import Finding, Provenance
-from ...geometry import mask_extent_ras, resample
+from ...geometry import resample
 from ...graph import RegionGraph, cosine_similarity, node_features
 from ...metrics import classification_scores
 from ...regions import LiverRegions, liver_regions
 from ...volume import Grid, Volume
 from .. import Batch, Networks, Preparation, Stage, Update, preparation_of
+from .inputs import flip_together, pool_masks, student_grid, student_image
 from .losses import focal_loss
 from .networks import GradeStudent
 
@@ -27,13 +28,10 @@ if TYPE_CHECKING:
     from ...progress import ProgressCallback
     from ...student import Student
 
-# Liver parenchyma lies between about 0 (severe fat) and 250 HU (contrast); outside that the numbers are no HU.
-_LIVER_HU = (-50.0, 300.0)
-# MR and PET have no such values, but for a few from interpolation.
-_FAT_HU, _LEAST_FAT_AND_AIR = -30.0, 0.005
 # A liver that the image holds only in part is graded with a warning, below this share it is refused.
 _LEAST_LIVER_INSIDE = 0.25
 _MOST_TUMOR = 0.8
+_LIVER_ML = (300.0, 5000.0)
 
 
 class ReactKD:
@@ -64,16 +62,9 @@ class ReactKD:
     def prepare(self, case: Case, preparation: Preparation) -> Batch:
         """Tensors of one case: ``image`` (1, D, H, W), ``pools`` (3, d, h, w), ``label`` () when the case has one."""
         regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"].grid)
-        return self._tensors(case, regions, regions.liver, preparation)
-
-    def _tensors(self, case: Case, regions: LiverRegions, liver: Volume, preparation: Preparation) -> Batch:
         stride = self.build_network(preparation.network).stride_kji
-        grid = student_grid(liver, preparation, stride)
-        image = student_image(case.sequences["ct"], liver, grid, preparation.intensity["ct"])
-        sample = {
-            "image": torch.from_numpy(image)[None],
-            "pools": torch.from_numpy(pool_masks(regions, grid.strided(stride))),
-        }
+        liver = regions.liver
+        sample = _tensors(case, regions, liver, student_grid(liver, preparation, stride), stride, preparation)
         if case.label is not None:
             sample["label"] = torch.tensor(preparation.classes.index(case.label))
         return sample
@@ -115,14 +106,13 @@ class ReactKD:
         regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), ct.grid)
         warnings = _warnings(regions, case)
         progress("prepare", 1, 3)
-        liver = regions.liver
-        sample = self._tensors(case, regions, liver, preparation)
+        liver, stride = regions.liver, _network_of(student).stride_kji
+        grid = student_grid(liver, preparation, stride)
+        sample = _tensors(case, regions, liver, grid, stride, preparation)
         progress("student", 2, 3)
         reading = read_sample(student, sample)
-        stride = _network_of(student).stride_kji
-        feature_grid = student_grid(liver, preparation, stride).strided(stride)
-        graph, margin = region_graph(reading, regions, feature_grid)
-        attention = paint(heat_map(margin).numpy(), feature_grid, liver, ct.grid)
+        graph, margin = region_graph(reading, regions, grid.strided(stride))
+        attention = paint(heat_map(margin).numpy(), grid.strided(stride), liver, ct.grid)
         progress("student", 3, 3)
         return Finding(
             case_identifier=case.identifier,
@@ -135,77 +125,17 @@ class ReactKD:
         )
 
 
-def flip_together(image: torch.Tensor, pools: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirror an image (C, D, H, W) and masks (R, d, h, w) on its strided grid so that both still fit each other.
-
-    Feature voxel o sits on input voxel s * o, so after the flip the image moves on by s - 1 voxels; what is pushed out
-    comes in on the other side, where the margin around the liver is 0.
-    """
-    stride = round(image.shape[axis] / pools.shape[axis])
-    return image.flip(axis).roll(-(stride - 1), axis), pools.flip(axis)
-
-
-def student_grid(liver: Volume, preparation: Preparation, stride_kji: Sequence[int]) -> Grid:
-    """The student's grid: axes along R, A, S, placed so that its feature grid is centered on the box of the liver.
-
-    So neither the scanner's field of view nor the direction of its axes nor the position of the patient matters.
-    """
-    lower, upper = mask_extent_ras(liver)
-    # Feature voxels sit on voxels 0, s, 2s ..., so their middle is not the middle of the grid.
-    shift = (np.array(stride_kji) - 1) / 2 * preparation.grid_spacing_kji_mm
-    return Grid.centered(
-        ((lower + upper) / 2 + shift[::-1]).tolist(),
-        shape_kji=preparation.grid_shape_kji,
-        spacing_kji_mm=preparation.grid_spacing_kji_mm,
-    )
-
-
-def student_image(ct: Volume, liver: Volume, grid: Grid, intensity: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Return CT as the student sees it, float32 (D, H, W) on ``grid``.
-
-    R1: window to [low, high] HU, then z-score (eps 1e-8). Design choices: mean and sd are those of the liver voxels, so
-    that they depend neither on the field of view nor on contrast phase, and everything outside the liver is 0. Raises
-    ValueError when the liver holds NaN or its median is no liver in Hounsfield units.
-    """
-    if intensity["kind"] != "window_zscore":
-        raise ValueError(f'The intensity rule "{intensity["kind"]}" is not known; this version has "window_zscore".')
-    share = resample(liver, grid).array_kji
-    values = resample(ct, grid, outside=float(intensity["low"])).array_kji
-    inside = share >= 0.5
-    if not inside.any():
-        raise ValueError("The liver mask is smaller than one voxel of the student's grid; check the mask.")
-    _check_hounsfield(ct.array_kji, values[inside])
-    windowed = np.clip((values - intensity["low"]) / (intensity["high"] - intensity["low"]), 0.0, 1.0)
-    windowed = np.where(share > 0, windowed, 0.0)
-    mean, sd = windowed[inside].mean(dtype=np.float64), windowed[inside].std(dtype=np.float64)
-    return ((windowed - mean) / (sd + 1e-8) * share).astype(np.float32)
-
-
-def _check_hounsfield(ct: NDArray[Any], liver_values: NDArray[Any]) -> None:
-    missing = int((~np.isfinite(liver_values)).sum())
-    if missing:
-        raise ValueError(f"The CT has {missing} voxels without a number (NaN) in the liver; repair or crop the image.")
-    median = float(np.median(liver_values))
-    if not _LIVER_HU[0] <= median <= _LIVER_HU[1]:
-        raise ValueError(
-            f"The median inside the liver is {median:.0f}, where a CT in Hounsfield units has "
-            f"{_LIVER_HU[0]:.0f} to {_LIVER_HU[1]:.0f}; check that this is a CT, that its rescale slope and intercept "
-            "were applied, and that the mask lies on the liver."
-        )
-    if np.ptp(liver_values) == 0:
-        raise ValueError(f"Every voxel inside the liver is {median:.0f} HU; this is not a CT image.")
-    dark = float((ct < _FAT_HU).mean())
-    if dark < _LEAST_FAT_AND_AIR:
-        raise ValueError(
-            f"Only {dark:.2%} of the image is darker than {_FAT_HU:.0f}, where a CT shows fat, lung and air; check "
-            "that this is a CT in Hounsfield units and not MR or PET."
-        )
-
-
-def pool_masks(regions: LiverRegions, grid: Grid) -> NDArray[np.float32]:
-    """Soft masks of liver, all tumors and all shells on the feature grid by area averaging, (3, d, h, w)."""
-    tumor, shell = regions.union_of("tumor"), regions.union_of("shell")
-    return regions.soft_masks(np.stack([np.ones_like(tumor), tumor, shell]), grid)
+def _tensors(
+    case: Case,
+    regions: LiverRegions,
+    liver: Volume,
+    grid: Grid,
+    stride_kji: Sequence[int],
+    preparation: Preparation,
+) -> Batch:
+    image = student_image(case.sequences["ct"], liver, grid, preparation.intensity["ct"])
+    pools = pool_masks(regions, grid.strided(stride_kji))
+    return {"image": torch.from_numpy(image)[None], "pools": torch.from_numpy(pools)}
 
 
 @torch.inference_mode()
@@ -278,9 +208,9 @@ def _warnings(regions: LiverRegions, case: Case) -> list[str]:
         warnings.append(
             f"The tumor mask covers {tumor_share:.0%} of the liver; check that the masks are the right ones."
         )
-    slices = regions.grid.shape_kji[0]
-    if slices < 8:
-        warnings.append(f"The liver spans {slices} slices of this CT: too few for a grade that can be relied on.")
+    liver_ml = len(regions.voxels_ijk) * regions.grid.voxel_ml
+    if not _LIVER_ML[0] <= liver_ml <= _LIVER_ML[1]:
+        warnings.append(f"The liver measures {liver_ml:.0f} ml; check that the mask is a whole liver and nothing else.")
     return warnings
 
 
