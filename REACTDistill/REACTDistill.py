@@ -372,7 +372,9 @@ class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters = self._parameterNode
         self.resultPanel.showTable(parameters.resultTable)
         attention = parameters.resultAttention if parameters.showAttention else None
-        self.resultPanel.showAttention(attention, parameters.resultCT, opacity=parameters.attentionOpacity)
+        self.resultPanel.showAttention(
+            attention, parameters.resultCT, parameters.segmentation, opacity=parameters.attentionOpacity
+        )
         graph = parameters.resultGraph
         if graph is not None and graph.GetDisplayNode() is not None:
             graph.GetDisplayNode().SetVisibility(parameters.showGraph)

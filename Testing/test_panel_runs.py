@@ -50,11 +50,14 @@ def test_apply_shows_what_the_logic_says_and_leaves_no_file(host, panel, phantom
     assert np.array_equal(slicer.util.arrayFromVolume(parameters.resultAttention), finding.attention.array_kji)
     assert np.array_equal(slicer.util.arrayFromVolume(ctVolume), before)
     assert temporaryFiles() == []
+    display = segmentation.GetDisplayNode()
     if shownBefore:
         assert layers() == [(ctVolume.GetID(), parameters.resultAttention.GetID())] * 3
+        assert not display.GetVisibility2DFill()  # the fill would cover the heat map
         panel.ui.showAttentionCheckBox.checked = False
         host.processEvents()
         assert layers() == shownBefore
+    assert display.GetVisibility2DFill()
 
 
 @withAndWithoutMainWindow

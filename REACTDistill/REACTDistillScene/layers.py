@@ -43,6 +43,27 @@ def restoreSlices(previous: dict[str, Layers]) -> None:
             composite.SetLabelVolumeID(_idIfPresent(layers.label))
 
 
+def showOutlinesOnly(segmentation: Any) -> list[str]:
+    """Turn off the fill of a segmentation in slice views, which would cover a heat map; its outlines stay.
+
+    Returns the IDs of the display nodes that were changed, for ``restoreFills``. ``segmentation`` may be None.
+    """
+    count = 0 if segmentation is None else segmentation.GetNumberOfDisplayNodes()
+    displays = [segmentation.GetNthDisplayNode(index) for index in range(count)]
+    filled = [display for display in displays if display is not None and display.GetVisibility2DFill()]
+    for display in filled:
+        display.SetVisibility2DFill(False)
+    return [display.GetID() for display in filled]
+
+
+def restoreFills(displayNodeIds: list[str]) -> None:
+    """Turn the fills on again that ``showOutlinesOnly`` turned off; nodes that are gone by now are left out."""
+    for identifier in displayNodeIds:
+        display = slicer.mrmlScene.GetNodeByID(identifier)
+        if display is not None:
+            display.SetVisibility2DFill(True)
+
+
 def takeOutOfSlices(volumeNode: Any) -> None:
     """Empty every layer of the scene's slice views that shows this volume."""
     identifier = volumeNode.GetID()

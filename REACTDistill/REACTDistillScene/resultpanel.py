@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .layers import Layers, restoreSlices, showInSlices
+from .layers import Layers, restoreFills, restoreSlices, showInSlices, showOutlinesOnly
 from .results import FindingNodes
 from .tables import cells
 
@@ -25,6 +25,7 @@ class ResultPanel:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._userLayers: dict[str, Layers] = {}
+        self._userFills: list[str] = []
         self._shownAttention: Any = None
         self._shownTable: Any = None
 
@@ -44,14 +45,19 @@ class ResultPanel:
         probabilities = {key: value for key, value in rows.items() if key.startswith(_PROBABILITY)}
         self._fillProbabilities({key[len(_PROBABILITY) :]: float(value) for key, value in probabilities.items()})
 
-    def showAttention(self, attentionNode: Any, ctVolume: Any, *, opacity: float) -> None:
-        """Show the heat map over the CT in the slice views, or, without a heat map, what was there before."""
+    def showAttention(self, attentionNode: Any, ctVolume: Any, segmentation: Any, *, opacity: float) -> None:
+        """Show the heat map over the CT in the slice views, or, without a heat map, what was there before.
+
+        While it is shown the segmentation is drawn as outlines, because its fill would cover the heat map.
+        """
         if attentionNode is not self._shownAttention:
             restoreSlices(self._userLayers)
-            self._userLayers = {}
+            restoreFills(self._userFills)
+            self._userLayers, self._userFills = {}, []
             if attentionNode is not None:
                 nodes = FindingNodes(table=None, attention=attentionNode)
                 self._userLayers = showInSlices(nodes, ctVolume, opacity=opacity)
+                self._userFills = showOutlinesOnly(segmentation) if self._userLayers else []
             self._shownAttention = attentionNode
         elif attentionNode is not None:
             for name, composite in _compositesWith(attentionNode).items():
@@ -60,7 +66,7 @@ class ResultPanel:
 
     def forget(self) -> None:
         """Nothing is shown any more, for instance because the scene is closed."""
-        self._userLayers, self._shownAttention, self._shownTable = {}, None, None
+        self._userLayers, self._userFills, self._shownAttention, self._shownTable = {}, [], None, None
 
     def _fillProbabilities(self, probabilities: dict[str, float]) -> None:
         import qt
