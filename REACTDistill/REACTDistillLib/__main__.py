@@ -15,7 +15,7 @@ import numpy as np
 
 from . import __version__
 from .case import Case
-from .finding import Finding, check_result_folder
+from .finding import NOT_A_MEDICAL_DEVICE, Finding, check_result_folder
 from .geometry import resample
 from .progress import Cancelled, ProgressCallback, json_progress, write_event
 from .volume import Volume
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_card(commands.add_parser("card", help="show the card of a student file"))
     _add_phantoms(commands.add_parser("phantoms", help="write a cohort of synthetic patients"))
     _add_train(commands.add_parser("train", help="train a student on a cohort"))
+    _add_export(commands.add_parser("export", help="write a student as ONNX or as MONAI Bundle"))
     return parser
 
 
@@ -234,6 +235,23 @@ def _config_fields(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ValueError(f'"{path}" must hold one JSON object with fields of TrainingConfig.')
     return fields
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("student", type=Path)
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--onnx", type=Path, metavar="FILE", help="one .onnx file")
+    kind.add_argument("--bundle", type=Path, metavar="FOLDER", help="new folder for a MONAI Bundle")
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .export import export_bundle, export_onnx
+    from .student import load_student
+
+    student = load_student(options.student)
+    written = export_onnx(student, options.onnx) if options.onnx else export_bundle(student, options.bundle)
+    print(f"{NOT_A_MEDICAL_DEVICE}\n{student.card.name} {student.card.version} written to {written}")
 
 
 if __name__ == "__main__":

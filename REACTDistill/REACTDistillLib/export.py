@@ -1,0 +1,293 @@
+"""A student in the formats of others: ONNX file and MONAI Bundle, both with its card; no pickle in either."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .card import Card, canonical_json, shown
+from .finding import NOT_A_MEDICAL_DEVICE
+from .student import save_student
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .recipes.reactkd.networks import GradeStudent
+    from .student import Student
+
+INPUTS = ("image", "pools")
+OUTPUTS = ("logits", "features", "attention")
+_OPSET = 17
+_MONAI_VERSION = "1.6.1"  # the version whose parser has read these configs; the tests run with it
+_METADATA_SCHEMA = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+)
+
+
+def export_onnx(student: Student, path: Path | str) -> Path:
+    """Write ``student`` as one ONNX file and return its path; a file that is there is replaced.
+
+    Inputs: ``image`` (B, 1, D, H, W) and ``pools`` (B, 3, d, h, w), float32, prepared as the card says; D, H, W are
+    those of the card, B is free. Outputs: ``logits`` (B, K), ``features`` (B, C, d, h, w), ``attention``
+    (B, 1, d, h, w). The metadata of the model hold the ``card`` as JSON and a ``notice``. The file appears complete or
+    not at all. Raises ValueError when the package onnx is missing, ``path`` does not end in ".onnx" or the student is
+    not a grade student.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(f'An ONNX file must end in ".onnx", got "{path.name}"; choose another name.')
+    onnx = _onnx()
+    network = _grade_network(student)
+    content = _with_card(onnx, _traced(network, _example(network, student.card)), student.card)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, content)
+    return path
+
+
+def export_bundle(student: Student, folder: Path | str) -> Path:
+    """Write ``student`` as a MONAI Bundle into a new ``folder`` and return its path.
+
+    ``configs/metadata.json`` describes inputs and outputs and holds the card; ``configs/inference.json`` builds the
+    network ("network_def") and grades one case ("run"); ``models/model.safetensors`` is a student file with the card;
+    ``docs/README.md`` is for people. The folder appears complete or not at all. Raises ValueError when ``folder`` is a
+    file or not empty, the student is not a grade student or its card holds text that MONAI would execute.
+    """
+    folder = Path(folder).resolve()  # so that "." has a name and a parent
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ValueError(f'"{folder}" exists and is not an empty folder; name a new folder for the bundle.')
+    network = _grade_network(student)
+    configs = {"metadata.json": _metadata(network, student.card), "inference.json": _inference(network, student.card)}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        _write_bundle(temporary, network, student.card, configs)
+        temporary.chmod(0o755)
+        if folder.exists():
+            folder.rmdir()
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _grade_network(student: Student) -> GradeStudent:
+    """A copy of the network on the CPU."""
+    from .recipes.reactkd.networks import GradeStudent
+
+    if not isinstance(student.network, GradeStudent):
+        raise ValueError(
+            f'"{student.card.name}" holds a {type(student.network).__name__}; only a GradeStudent can be exported.'
+        )
+    return copy.deepcopy(student.network).cpu().eval()
+
+
+def _pool_shape_kji(network: GradeStudent, card: Card) -> list[int]:
+    return [-(-size // stride) for size, stride in zip(card.grid_shape_kji, network.stride_kji, strict=True)]
+
+
+# ONNX.
+
+
+def _example(network: GradeStudent, card: Card) -> tuple[Tensor, Tensor]:
+    import torch
+
+    from .recipes.reactkd.networks import POOLS
+
+    image = torch.zeros(1, 1, *card.grid_shape_kji)
+    return image, torch.ones(1, len(POOLS), *_pool_shape_kji(network, card))
+
+
+def _traced(network: GradeStudent, example: tuple[Tensor, Tensor]) -> bytes:
+    import torch
+
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # The newer exporter needs onnxscript besides, and gives nothing more for a network without branches.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network,
+            example,
+            stream,  # type: ignore[arg-type]  # a path is declared, a stream is taken with dynamo=False
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in INPUTS + OUTPUTS},
+        )
+    return stream.getvalue()
+
+
+def _with_card(onnx: Any, content: bytes, card: Card) -> bytes:
+    model = onnx.load_model_from_string(content)
+    onnx.helper.set_model_props(model, {"card": canonical_json(card.to_json()), "notice": NOT_A_MEDICAL_DEVICE})
+    onnx.checker.check_model(model)
+    whole: bytes = model.SerializeToString(deterministic=True)
+    return whole
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            'Export as ONNX needs the package "onnx", which is missing: pip install "reactdistill[export]".'
+        ) from error
+    return onnx
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# MONAI Bundle.
+
+
+def _write_bundle(folder: Path, network: GradeStudent, card: Card, configs: dict[str, dict[str, Any]]) -> None:
+    for name in ("configs", "models", "docs"):
+        (folder / name).mkdir()
+    for name, content in configs.items():
+        (folder / "configs" / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    save_student(folder / "models" / "model.safetensors", network, card)
+    (folder / "docs" / "README.md").write_text(_readme(card), encoding="utf-8")
+
+
+def _metadata(network: GradeStudent, card: Card) -> dict[str, Any]:
+    import numpy
+    import safetensors
+    import torch
+
+    return {
+        "schema": _METADATA_SCHEMA,
+        "version": _inert(card.version),
+        "changelog": {card.version: f"Exported by reactdistill {__version__}."},
+        "monai_version": _MONAI_VERSION,
+        "pytorch_version": torch.__version__.partition("+")[0],
+        "numpy_version": numpy.__version__,
+        "required_packages_version": {"reactdistill": __version__, "safetensors": safetensors.__version__},
+        "name": _inert(card.name),
+        "task": f"Tumor imaging: {card.task}",
+        "description": f"Student network ({card.recipe}) for {card.task} from {', '.join(card.sequences['required'])}. "
+        f"{NOT_A_MEDICAL_DEVICE}",
+        "authors": "See the card.",
+        "copyright": f"Licence: {card.licence}",
+        "intended_use": f"{NOT_A_MEDICAL_DEVICE} {card.intended_use} {card.limitations}",
+        "network_data_format": _network_data_format(network, card),
+        # As text, not as objects: MONAI would take strings in it that begin with "$" as Python.
+        "card": canonical_json(card.to_json()),
+        "card_sha256": card.sha256,
+    }
+
+
+def _network_data_format(network: GradeStudent, card: Card) -> dict[str, Any]:
+    from .recipes.reactkd.networks import POOLS
+
+    features = _pool_shape_kji(network, card)
+    channels = network.cbam.channel.grow.out_channels
+    classes = [_inert(name) for name in card.classes]
+    return {
+        "inputs": {
+            "image": {**_tensor("image", list(card.grid_shape_kji), ["prepared CT"]), "modality": "CT"},
+            "pools": _tensor("probabilities", features, list(POOLS), value_range=[0, 1]),
+        },
+        "outputs": {
+            "pred": _tensor("logits", [], classes),
+            "features": _tensor("features", features, [f"feature {index}" for index in range(channels)]),
+            "attention": _tensor("probabilities", features, ["spatial attention"], value_range=[0, 1]),
+        },
+    }
+
+
+def _tensor(
+    kind: str, spatial_shape: list[int], channels: list[str], *, value_range: list[float] | None = None
+) -> dict[str, Any]:
+    """One entry of MONAI's metadata; ``spatial_shape`` in K, J, I, an empty ``value_range`` means unbounded."""
+    return {
+        "type": kind,
+        "format": kind,
+        "num_channels": len(channels),
+        "spatial_shape": spatial_shape,
+        "dtype": "float32",
+        "value_range": value_range or [],
+        "is_patch_data": False,
+        "channel_def": {str(index): name for index, name in enumerate(channels)},
+    }
+
+
+def _inference(network: GradeStudent, card: Card) -> dict[str, Any]:
+    kind = type(network)
+    config = {name: _inert(value) for name, value in card.network["config"].items()}
+    return {
+        "bundle_root": ".",
+        "device": "cpu",
+        "ct": "ct.nii.gz",
+        "liver": "liver.nii.gz",
+        "tumor": None,
+        "output_dir": "result",
+        "network_def": {**config, "_target_": f"{kind.__module__}.{kind.__qualname__}"},
+        "student": {
+            "_target_": "REACTDistillLib.student.load_student",
+            "path": "$@bundle_root + '/models/model.safetensors'",
+            "device": "@device",
+        },
+        "network": "$@student.network",
+        "case": {
+            "_target_": "REACTDistillLib.__main__.case_from_files",
+            "ct": "@ct",
+            "liver": "$[@liver]",
+            "tumor": "$[@tumor] if @tumor else None",
+        },
+        "finding": {"_target_": "REACTDistillLib.predict.predict", "case": "@case", "student": "@student"},
+        "run": ["$@finding.save(@output_dir)"],
+    }
+
+
+def _inert(value: Any) -> Any:
+    """``value`` from a card, refused when MONAI would execute it, resolve it or read a file for it."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and (text.startswith(("$", "%")) or "@" in text):
+            raise ValueError(
+                f'{shown(text)} stands in the card, but in a MONAI Bundle "$", "%" and "@" are instructions; '
+                "the student cannot be exported as one."
+            )
+    return value
+
+
+def _readme(card: Card) -> str:
+    k, j, i = card.grid_shape_kji
+    spacing = " x ".join(f"{mm:g}" for mm in card.grid_spacing_kji_mm)
+    return f"""# {card.name} {card.version}
+
+**{NOT_A_MEDICAL_DEVICE}**
+
+{card.intended_use} {card.limitations}
+
+- Classes: {", ".join(card.classes)}
+- Sequences: {", ".join(card.sequences["required"])}; regions: {", ".join(card.regions["required"])}, optional \
+{", ".join(card.regions["optional"]) or "none"}
+- Grid (K, J, I): {k} x {j} x {i} voxels of {spacing} mm
+- Licence: {card.licence}
+
+The network takes prepared tensors (intensity rule and regions as in the card, `configs/metadata.json`), not raw CT.
+The package `reactdistill` prepares them, and must be installed; MONAI's command line needs `fire` too.
+In the folder of this bundle:
+
+```
+python -m monai.bundle run --config_file configs/inference.json --ct ct.nii.gz --liver liver.nii.gz --output_dir result
+reactdistill predict --student models/model.safetensors --ct ct.nii.gz --liver liver.nii.gz --out result
+```
+
+`models/model.safetensors` is a student file: its header carries the card, and its tensors are checked when it is read.
+"""
