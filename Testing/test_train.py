@@ -1,6 +1,7 @@
 """A run from cohort to student file."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,8 +70,6 @@ def test_the_student_file_holds_the_best_weights_and_predicts(run, cohort):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run, cohort, tmp_path):
-    from dataclasses import replace
-
     train(cohort, tmp_path / "again", TINY)
     train(cohort, tmp_path / "other", replace(TINY, seed=1))
     first = read_card(run / "student.safetensors").tensors_sha256
@@ -79,26 +78,34 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run, cohor
 
 
 def test_training_lowers_the_loss(cohort, tmp_path):
-    from dataclasses import replace
-
     train(cohort, tmp_path / "run", replace(TINY, epochs=60))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["focal"] < 0.7 * lines[0]["focal"]
 
 
 def test_a_used_folder_and_a_missing_fold_are_refused(run, cohort, tmp_path):
-    from dataclasses import replace
-
     with pytest.raises(ValueError, match="not empty"):
         train(cohort, run, TINY)
     with pytest.raises(ValueError, match="validates on fold 7"):
         train(cohort, tmp_path / "run", replace(TINY, fold=7))
 
 
-def test_no_patient_of_the_held_out_fold_is_trained_on(cohort, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("label", "words"), [("well", 'held out part has no case of class "moderate"'), (None, "no label")]
+)
+def test_labels_that_cannot_be_scored_are_refused_before_training(cohort, tmp_path, label, words):
+    entries = tuple(
+        replace(entry, label=label) if entry.fold == 1 and entry.label != "poor" else entry for entry in cohort.entries
+    )
+    with pytest.raises(ValueError, match=words):
+        train(replace(cohort, entries=entries), tmp_path / "run", TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_patient_of_the_held_out_fold_is_trained_on(cohort):
     from REACTDistillLib import train as module
 
-    parts = {name: {entry.patient for entry in entries} for name, entries in module._split(cohort, TINY)}
+    parts = {name: {entry.patient for entry in entries} for name, entries in module._split(cohort, TINY).items()}
     assert len(parts["training"]) == len(parts["validation"]) == len(parts["held out"]) == 5
     assert not parts["training"] & (parts["validation"] | parts["held out"])
     assert not parts["validation"] & parts["held out"]

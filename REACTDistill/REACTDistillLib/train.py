@@ -56,12 +56,13 @@ def train(
     """
     import torch
 
+    split = _split(cohort, config)
     folder = _new_folder(Path(run_folder))
     recipe = recipe_named(config.recipe)
     preparation = recipe.preparation(cohort.classes, **config.settings)
     _write_config(folder, cohort, config)
     torch.manual_seed(config.seed)
-    parts = {name: _prepared(recipe, preparation, entries, name, progress) for name, entries in _split(cohort, config)}
+    parts = {name: _prepared(recipe, preparation, entries, name, progress) for name, entries in split.items()}
     networks = _on_device(recipe.networks(preparation), config.device)
     loader = _loader(parts["training"], config)
     best = -math.inf
@@ -105,7 +106,8 @@ class _Steps:
             if self._done % update.every:
                 continue
             device = batch["image"].device.type
-            with torch.autocast(device, enabled=device == "cuda"):
+            # bfloat16 has the range of float32, so gradients need no scaling.
+            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
                 losses = update.loss(self._networks, batch)
             optimizer.zero_grad(set_to_none=True)
             torch.stack(list(losses.values())).sum().backward()
@@ -152,7 +154,7 @@ def _epochs(stages: Sequence[Stage], epochs: int) -> Iterator[tuple[Stage, int]]
         yield stage, max(1, round(epochs * stage.share / total))
 
 
-def _split(cohort: Cohort, config: TrainingConfig) -> Iterator[tuple[str, list[CohortEntry]]]:
+def _split(cohort: Cohort, config: TrainingConfig) -> dict[str, list[CohortEntry]]:
     folds = cohort.folds
     if len(folds) < 3 or config.fold not in folds:
         raise ValueError(
@@ -160,9 +162,24 @@ def _split(cohort: Cohort, config: TrainingConfig) -> Iterator[tuple[str, list[C
         )
     held_out = folds[(folds.index(config.fold) + 1) % len(folds)]
     others, validation = cohort.split(config.fold)
-    yield "training", [entry for entry in others if entry.fold != held_out]
-    yield "validation", validation
-    yield "held out", [entry for entry in others if entry.fold == held_out]
+    parts = {
+        "training": [entry for entry in others if entry.fold != held_out],
+        "validation": validation,
+        "held out": [entry for entry in others if entry.fold == held_out],
+    }
+    for name, entries in parts.items():  # found now, not after hours of training
+        _check_labels(name, entries, cohort.classes)
+    return parts
+
+
+def _check_labels(name: str, entries: Sequence[CohortEntry], classes: Sequence[str]) -> None:
+    labels = {entry.label for entry in entries}
+    if None in labels:
+        unlabeled = next(entry.id for entry in entries if entry.label is None)
+        raise ValueError(f'Case "{unlabeled}" has no label; supervised training needs one for every case.')
+    missing = sorted(set(classes) - labels)
+    if missing:
+        raise ValueError(f'The {name} part has no case of class "{missing[0]}"; use fewer folds or more cases.')
 
 
 def _prepared(

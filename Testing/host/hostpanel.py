@@ -14,36 +14,22 @@ MODULE = Path(__file__).resolve().parents[2] / "REACTDistill" / "REACTDistill.py
 def student(tmp_path_factory):
     """An untrained student on a coarse grid: every number it gives is real, and it is quick."""
     import torch
-    from REACTDistillLib.card import Card
     from REACTDistillLib.recipes import recipe_named
     from REACTDistillLib.student import save_student
+    from student_samples import draft
 
     recipe = recipe_named("reactkd")
     shape, spacing, classes = (32, 32, 32), (8.0, 8.0, 8.0), ("well", "moderate", "poor")
     preparation = recipe.preparation(classes, grid_shape_kji=shape, grid_spacing_kji_mm=spacing)
     torch.manual_seed(0)
-    card = Card(
+    card = draft(
         name="Untrained student",
         version="0.1.0",
         recipe="reactkd",
-        task="grade",
         network={"name": "GradeStudent", "config": preparation.network},
-        sequences=preparation.sequences,
-        regions=preparation.regions,
         grid={"shape_kji": list(shape), "spacing_kji_mm": list(spacing)},
-        intensity=preparation.intensity,
         classes=classes,
         metrics={"ct": {"macro_auc": 0.5}},
-        training={
-            "cohort": "none",
-            "cohort_sha256": "0" * 64,
-            "cases": 1,
-            "synthetic": True,
-            "software_version": "0.1.0",
-            "seed": 0,
-        },
-        licence="Apache-2.0",
-        intended_use="Tests.",
         limitations="Untrained <on purpose>: its answers mean nothing.",
     )
     path = tmp_path_factory.mktemp("student") / "untrained.safetensors"
