@@ -1,277 +1,437 @@
-"""A job over a real child process: states, events, cancel with the whole process tree, reasons of failure."""
+"""Jobs over a real worker process: states, steps, cancel with the whole process tree, losses and what follows."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from REACTDistillScene import interpreter, packages
-from REACTDistillScene.job import Job, JobCallbacks, State, reasonOfEnd
+from REACTDistillLib.exchange import volume_to_file
+from REACTDistillLib.volume import Grid, Volume
+from REACTDistillScene.job import Job, JobCallbacks, State
 from REACTDistillScene.transport import LineBuffer, PopenTransport
+from REACTDistillScene.workerclient import WorkerClient, reasonOfEnd
 
-STARTED = "import json, os, sys, time\nprint(json.dumps({'event': 'started', 'pid': os.getpid()}), flush=True)\n"
-WITH_OWN_GROUP = "import os\nos.setsid()\n" + STARTED
+SCRIPT = Path(__file__).parent / "scripted_worker.py"
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups of POSIX are tested")
+
+
+class EchoWork:
+    """A work of two steps before and two steps after its request."""
+
+    def __init__(self, task: str, value: object = None) -> None:
+        self.task, self.value = task, value
+        self.steps: list[str] = []
+        self.answer: object = None
+        self.folder: Path | None = None
+
+    def prepare(self, folder, held):
+        self.folder = folder
+        (folder / "ct.raw").write_bytes(b"voxels")
+        self.steps.append("written")
+        yield
+        self.steps.append("described")
+        yield
+        return {"task": self.task, "value": self.value}
+
+    def finish(self, answer, folder):
+        self.steps.append("loaded")
+        yield
+        self.answer = answer
+        self.steps.append("shown")
+        yield
 
 
 class Recorder:
     """A job with everything it reports."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, root: Path, *, idleSeconds: float = 60.0, silenceSeconds: float = 60.0) -> None:
+        self.root = root
         self.states: list[State] = []
         self.progress: list[tuple[str, int, int]] = []
-        self.results: list[Path] = []
         self.errors: list[tuple[str, str]] = []
-        self.transport = PopenTransport()
-        self.job = Job(
-            self.transport,
-            JobCallbacks(self.states.append, self.onProgress, self.onResult, lambda *error: self.errors.append(error)),
+        launch = ([sys.executable, "-u", str(SCRIPT), str(idleSeconds)], dict(os.environ))
+        self.worker = WorkerClient(PopenTransport(), lambda: launch, silenceSeconds=silenceSeconds)
+        self.job = self.newJob("panel")
+
+    def newJob(self, holder: str) -> Job:
+        callbacks = JobCallbacks(
+            self.states.append,
+            lambda *progress: self.progress.append(progress),
+            lambda *error: self.errors.append(error),
         )
+        return Job(self.worker, callbacks, holder=holder, makeFolder=self.newFolder)
 
-    def onProgress(self, stage: str, done: int, total: int) -> None:
-        self.progress.append((stage, done, total))
+    def newFolder(self) -> Path:
+        folder = self.root / f"run{len(list(self.root.iterdir()))}-{time.monotonic_ns()}"
+        folder.mkdir()
+        return folder
 
-    def onResult(self, folder: Path) -> None:
-        self.results.append(folder)
-
-    def start(self, script: str) -> None:
-        self.folder.mkdir(exist_ok=True)
-        self.job.start([sys.executable, "-u", "-c", script], dict(os.environ), self.folder)
-
-    def wait(self, until) -> None:
-        end = time.monotonic() + 20
+    def wait(self, until, seconds: float = 20.0) -> None:
+        end = time.monotonic() + seconds
         while not until():
-            assert time.monotonic() < end, "the job did not get there in 20 s"
-            self.transport.poll()
-            time.sleep(0.01)
+            assert time.monotonic() < end, f"the job did not get there: {self.states[-3:]} {self.errors}"
+            self.job.poll()
+            time.sleep(0.005)
 
-    def finish(self) -> None:
+    def run(self, work) -> None:
+        self.job.start(work)
         self.wait(lambda: not self.job.isBusy)
 
 
 @pytest.fixture
 def recorder(tmp_path):
-    made = Recorder(tmp_path / "run")
+    made = Recorder(tmp_path)
     yield made
     made.job.close()
+    made.worker.close()
 
 
-def test_a_run_goes_from_starting_over_running_and_importing_to_idle_and_removes_its_folder(recorder) -> None:
-    recorder.start(
-        STARTED
-        + "print(json.dumps({'event': 'progress', 'stage': 'student', 'done': 2, 'total': 3}))\n"
-        + "print('a line that is no event')\n"
-        + "print(json.dumps({'event': 'result', 'folder': '/somewhere/result'}))\n"
-    )
-    recorder.finish()
+def isAlive(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return status != "Z"
+
+
+def test_a_run_passes_all_states_reports_progress_and_removes_its_folder(recorder) -> None:
+    work = EchoWork("echo", "µ")
+    recorder.run(work)
     assert recorder.states == [State.STARTING, State.RUNNING, State.IMPORTING, State.IDLE]
-    assert recorder.progress == [("student", 2, 3)]
-    assert recorder.results == [Path("/somewhere/result")]
+    assert recorder.progress == [("echo", 0, 2), ("echo", 1, 2), ("echo", 2, 2)]
+    assert work.steps == ["written", "described", "loaded", "shown"]
+    assert work.answer == {"value": "µ", "folder": str(work.folder)}
     assert recorder.errors == []
-    assert not recorder.folder.exists()
+    assert list(recorder.root.iterdir()) == []
 
 
-def test_the_sentence_of_the_child_is_the_error_and_the_log_is_its_detail(recorder) -> None:
-    recorder.start(
-        STARTED
-        + "print(json.dumps({'event': 'error', 'message': 'The liver lies outside the CT.'}))\n"
-        + "print('detail', file=sys.stderr)\nsys.exit(2)\n"
-    )
-    recorder.finish()
+def test_the_second_run_uses_the_same_process(recorder) -> None:
+    recorder.run(EchoWork("echo", 1))
+    pid = recorder.worker.processGroup
+    second = EchoWork("echo", 2)
+    recorder.run(second)
+    assert recorder.worker.processGroup == pid
+    assert second.answer["value"] == 2  # type: ignore[index]
+
+
+def test_a_work_with_nothing_to_do_ends_without_asking_the_worker(recorder) -> None:
+    class Nothing(EchoWork):
+        def prepare(self, folder, held):
+            yield
+            return None
+
+    recorder.run(Nothing("echo"))
+    assert recorder.states == [State.STARTING, State.IDLE]
+    assert not recorder.worker.isRunning
+
+
+def test_the_sentence_of_the_worker_is_the_error(recorder) -> None:
+    recorder.run(EchoWork("refuse"))
     assert recorder.job.state is State.FAILED
-    assert recorder.errors == [("The liver lies outside the CT.", "detail")]
-    assert not recorder.folder.exists()
+    assert recorder.errors == [("The liver lies outside the CT.", "")]
+    assert list(recorder.root.iterdir()) == []
+    recorder.run(EchoWork("echo", 1))
+    assert recorder.job.state is State.IDLE
 
 
-def test_only_the_last_thirty_lines_of_the_log_are_kept(recorder) -> None:
-    recorder.start(STARTED + "for n in range(100): print('line', n, file=sys.stderr)\nsys.exit(1)\n")
-    recorder.finish()
-    lines = recorder.errors[0][1].splitlines()
+@pytest.mark.parametrize("stage", ["prepare", "finish"])
+def test_the_sentence_of_a_work_is_the_error(recorder, stage) -> None:
+    class Refusing(EchoWork):
+        pass
+
+    def refuse(*arguments):
+        yield
+        raise ValueError("The CT was removed.")
+
+    work = Refusing("echo", 1)
+    setattr(work, stage, refuse)
+    recorder.run(work)
+    assert recorder.errors == [("The CT was removed.", "")]
+    assert recorder.job.state is State.FAILED
+    assert list(recorder.root.iterdir()) == []
+
+
+def test_an_unforeseen_error_of_a_work_travels_on_but_the_job_can_be_used_again(recorder) -> None:
+    work = EchoWork("echo", 1)
+    work.finish = lambda *arguments: (1 / 0 for _ in "x")  # type: ignore[method-assign,assignment]
+    with pytest.raises(ZeroDivisionError):
+        recorder.run(work)
+    assert recorder.job.state is State.FAILED
+    recorder.run(EchoWork("echo", 1))
+    assert recorder.job.state is State.IDLE
+
+
+def test_a_second_start_is_refused_while_the_first_is_running(recorder) -> None:
+    recorder.job.start(EchoWork("steps"))
+    with pytest.raises(ValueError, match="running already"):
+        recorder.job.start(EchoWork("echo"))
+
+
+def test_cancel_while_the_inputs_are_written_asks_nobody(recorder) -> None:
+    work = EchoWork("echo")
+    recorder.job.start(work)
+    recorder.job.cancel()
+    assert recorder.states == [State.STARTING, State.CANCELLING, State.IDLE]
+    assert list(recorder.root.iterdir()) == []
+    assert not recorder.worker.isRunning
+
+
+def test_cancel_between_two_steps_keeps_the_worker(recorder) -> None:
+    recorder.job.start(EchoWork("steps"))
+    recorder.wait(lambda: len(recorder.progress) > 2)
+    pid = recorder.worker.processGroup
+    recorder.job.cancel()
+    assert recorder.job.state is State.CANCELLING
+    recorder.wait(lambda: not recorder.job.isBusy, seconds=1.0)
+    assert recorder.states[-2:] == [State.CANCELLING, State.IDLE]
+    assert recorder.worker.processGroup == pid
+    assert list(recorder.root.iterdir()) == []
+    work = EchoWork("echo", 1)
+    recorder.run(work)
+    assert work.answer is not None
+
+
+def test_cancel_of_a_step_that_never_ends_kills_the_worker_after_a_second(recorder) -> None:
+    recorder.job.start(EchoWork("hang"))
+    recorder.wait(lambda: recorder.progress)
+    pid = recorder.worker.processGroup
+    recorder.job.cancel()
+    recorder.wait(lambda: not recorder.job.isBusy, seconds=3.0)
+    assert not isAlive(pid)
+    assert recorder.errors == []
+    recorder.run(EchoWork("echo", 1))
+    assert recorder.job.state is State.IDLE
+
+
+def test_the_second_cancel_kills_the_worker_and_what_it_started_at_once(recorder, tmp_path_factory) -> None:
+    marker = tmp_path_factory.mktemp("pid") / "grandchild"
+    recorder.job.start(EchoWork("spawn", str(marker)))
+    recorder.wait(lambda: recorder.progress)
+    child, grandchild = recorder.worker.processGroup, int(marker.read_text())
+    recorder.job.cancel()
+    recorder.job.cancel()
+    recorder.wait(lambda: not recorder.job.isBusy, seconds=0.9)
+    recorder.wait(lambda: not isAlive(child) and not isAlive(grandchild), seconds=2.0)
+    assert recorder.errors == []
+    assert list(recorder.root.iterdir()) == []
+
+
+def test_cancel_while_the_result_is_loaded_closes_its_steps(recorder) -> None:
+    undone = []
+
+    class Undoing(EchoWork):
+        def finish(self, answer, folder):
+            try:
+                while True:
+                    yield
+            finally:
+                undone.append(True)
+
+    recorder.job.start(Undoing("echo", 1))
+    recorder.wait(lambda: recorder.job.state is State.IMPORTING)
+    recorder.job.cancel()
+    assert (recorder.job.state, undone) == (State.IDLE, [True])
+    assert list(recorder.root.iterdir()) == []
+
+
+def test_a_crash_is_one_sentence_with_the_end_of_the_log_and_the_next_run_works(recorder) -> None:
+    recorder.run(EchoWork("abort"))
+    message, details = recorder.errors[0]
+    assert message.startswith("The calculation ended unexpectedly (exit code -6)")
+    lines = details.splitlines()
     assert (len(lines), lines[0], lines[-1]) == (30, "line 70", "line 99")
+    assert not recorder.worker.isRunning
+    recorder.run(EchoWork("echo", 1))
+    assert recorder.job.state is State.IDLE
 
 
-def test_a_crash_without_words_is_one_sentence(recorder) -> None:
-    recorder.start(STARTED + "os.abort()\n")
-    recorder.finish()
-    assert recorder.errors[0][0].startswith("The calculation ended unexpectedly (exit code -6)")
+def test_a_worker_killed_from_outside_is_one_sentence(recorder) -> None:
+    recorder.job.start(EchoWork("steps"))
+    recorder.wait(lambda: recorder.progress)
+    os.kill(recorder.worker.processGroup, 9)
+    recorder.wait(lambda: not recorder.job.isBusy, seconds=3.0)
+    assert recorder.errors[0][0].startswith("The calculation was killed by the system")
 
 
-def test_a_result_with_a_bad_exit_code_is_not_imported(recorder) -> None:
-    recorder.start(STARTED + "print(json.dumps({'event': 'result', 'folder': 'x'}), flush=True)\nsys.exit(1)\n")
-    recorder.finish()
-    assert recorder.results == []
-    assert recorder.job.state is State.FAILED
+def test_a_worker_without_a_sign_of_life_is_ended(tmp_path) -> None:
+    recorder = Recorder(tmp_path, silenceSeconds=2.5)
+    recorder.job.start(EchoWork("freeze"))
+    recorder.wait(lambda: not recorder.job.isBusy, seconds=10.0)
+    assert recorder.errors[0][0] == "The calculation did not answer any more and was ended; try again."
 
 
-def test_a_program_that_does_not_exist_is_one_sentence(recorder) -> None:
-    recorder.folder.mkdir()
-    recorder.job.start(["/no/such/python"], {}, recorder.folder)
-    recorder.finish()
+def test_heartbeats_keep_a_long_step_alive(tmp_path) -> None:
+    recorder = Recorder(tmp_path, silenceSeconds=2.5)
+    recorder.job.start(EchoWork("hang"))
+    recorder.wait(lambda: recorder.progress)
+    end = time.monotonic() + 4.0
+    recorder.wait(lambda: time.monotonic() > end)
+    assert recorder.job.state is State.RUNNING
+    recorder.job.close()
+    recorder.worker.close()
+
+
+def test_a_python_that_does_not_exist_is_one_sentence(tmp_path) -> None:
+    recorder = Recorder(tmp_path)
+    recorder.worker = WorkerClient(PopenTransport(), lambda: (["/no/such/python"], {}))
+    recorder.job = recorder.newJob("panel")
+    recorder.run(EchoWork("echo"))
     assert recorder.errors == [
         ("Python could not be started for the calculation; check the installation of the application.", "")
     ]
 
 
-def test_the_import_may_refuse_a_result_with_a_sentence(recorder, monkeypatch) -> None:
-    def refuse(folder: Path) -> None:
-        raise ValueError("The CT was removed.")
+def test_a_launcher_that_finds_no_python_is_its_own_sentence(tmp_path) -> None:
+    def launcher():
+        raise ValueError("No Python was found.")
 
-    monkeypatch.setattr(recorder, "onResult", refuse)
-    recorder.job._callbacks = JobCallbacks(
-        recorder.states.append, recorder.onProgress, refuse, lambda *error: recorder.errors.append(error)
-    )
-    recorder.start(STARTED + "print(json.dumps({'event': 'result', 'folder': 'x'}))\n")
-    recorder.finish()
-    assert recorder.states[-2:] == [State.IMPORTING, State.FAILED]
-    assert recorder.errors == [("The CT was removed.", "")]
+    recorder = Recorder(tmp_path)
+    recorder.worker = WorkerClient(PopenTransport(), launcher)
+    recorder.job = recorder.newJob("panel")
+    recorder.run(EchoWork("echo"))
+    assert recorder.errors == [("No Python was found.", "")]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="process groups are those of POSIX here")
-def test_cancel_ends_the_child_and_the_processes_that_it_started(recorder, tmp_path) -> None:
-    marker = tmp_path / "grandchild"
-    recorder.start(
-        WITH_OWN_GROUP
-        + "import subprocess\n"
-        + "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        + f"open({str(marker)!r}, 'w').write(str(child.pid))\n"
-        + "time.sleep(60)\n"
-    )
-    recorder.wait(lambda: marker.exists() and marker.read_text() != "" and recorder.job.state is State.RUNNING)
-    grandchild = int(marker.read_text())
-    recorder.job.cancel()
-    assert recorder.job.state is State.CANCELLING
-    recorder.finish()
-    assert recorder.job.state is State.IDLE
-    assert recorder.errors == []
-    assert not recorder.folder.exists()
-    recorder.wait(lambda: not isAlive(grandchild))
-
-
-def test_events_after_cancel_are_dropped(recorder) -> None:
-    recorder.start(STARTED + "time.sleep(60)\n")
-    recorder.wait(lambda: recorder.job.state is State.RUNNING)
-    recorder.job.cancel()
-    recorder.job.onOutput('{"event": "progress", "stage": "late", "done": 1, "total": 1}')
-    assert recorder.progress == []
-
-
-def test_a_second_start_during_a_run_is_refused(recorder) -> None:
-    recorder.start(STARTED + "time.sleep(60)\n")
-    with pytest.raises(ValueError, match="running already"):
-        recorder.start(STARTED)
-
-
-def test_a_failed_job_can_start_again(recorder) -> None:
-    recorder.start("import sys; sys.exit(3)")
-    recorder.finish()
-    recorder.start(STARTED + "print(json.dumps({'event': 'result', 'folder': 'x'}))\n")
-    recorder.finish()
-    assert recorder.job.state is State.IDLE
-
-
-def test_close_leaves_no_process_and_no_folder_and_reports_nothing(recorder) -> None:
-    recorder.start(WITH_OWN_GROUP + "time.sleep(60)\n")
-    recorder.wait(lambda: recorder.job.state is State.RUNNING)
-    pid = recorder.job._processGroup
+def test_closing_a_job_in_the_middle_is_silent_and_leaves_nothing(recorder) -> None:
+    recorder.job.start(EchoWork("steps"))
+    recorder.wait(lambda: recorder.progress)
+    pid, states = recorder.worker.processGroup, len(recorder.states)
     recorder.job.close()
+    recorder.worker.close()
     assert not isAlive(pid)
-    assert not recorder.folder.exists()
-    assert recorder.states[-1] is State.RUNNING
+    assert (len(recorder.states), recorder.errors) == (states, [])
+    assert list(recorder.root.iterdir()) == []
 
 
-def test_a_line_may_arrive_in_pieces_and_a_character_in_two() -> None:
-    lines: list[str] = []
-    buffer = LineBuffer(lines.append)
-    for piece in (b"a", b"b\r\nl\xc3", b"\xa4sion\nrest"):
-        buffer.feed(piece)
-    assert lines == ["ab", "läsion"]
-    buffer.flush()
-    assert lines == ["ab", "läsion", "rest"]
+def test_two_panels_share_the_worker_and_one_that_waits_is_cancelled_at_once(recorder) -> None:
+    recorder.job.start(EchoWork("steps"))
+    recorder.wait(lambda: recorder.progress)
+    waiting = recorder.newJob("other panel")
+    waiting.start(EchoWork("echo", 1))
+    waiting.poll()
+    assert waiting.state is State.STARTING
+    waiting.cancel()
+    recorder.wait(lambda: not waiting.isBusy, seconds=0.9)
+    assert recorder.job.state is State.RUNNING
+    waiting.close()
+
+
+def test_when_one_panel_kills_the_worker_the_other_is_told_so(recorder) -> None:
+    recorder.job.start(EchoWork("hang"))
+    recorder.wait(lambda: recorder.progress)
+    waiting = recorder.newJob("other panel")
+    waiting.start(EchoWork("echo", 1))
+    waiting.poll()
+    recorder.job.cancel()
+    recorder.job.cancel()
+    recorder.wait(lambda: not waiting.isBusy, seconds=2.0)
+    assert recorder.errors == [("The calculation was stopped together with another one; start it again.", "")]
+
+
+class HoldWork(EchoWork):
+    """Sends two volumes, each only when the worker does not hold it."""
+
+    def __init__(self, tokens: dict[str, float]) -> None:
+        super().__init__("hold")
+        self.tokens, self.sent = tokens, 0
+
+    def prepare(self, folder, held):
+        request = {"task": "hold", "sequences": {}}
+        for name, value in self.tokens.items():
+            token = f"{name}-{value}"
+            description = None
+            if token not in held:
+                array = np.full((1, 1, 2), value, dtype=np.float32)
+                description = volume_to_file(Volume(array, Grid((1, 1, 2), np.eye(4))), folder, name)
+                self.sent += 1
+            request["sequences"][name] = {"token": token, "volume": description}
+            yield
+        return request
+
+
+def test_only_what_changed_is_sent_again(recorder) -> None:
+    works = [HoldWork({"ct": 1.0, "pet": 2.0}), HoldWork({"ct": 1.0, "pet": 3.0}), HoldWork({"ct": 1.0, "pet": 2.0})]
+    for work in works:
+        recorder.run(work)
+    assert [work.sent for work in works] == [2, 1, 1]
+    assert [work.answer for work in works] == [
+        {"read": 2, "sums": {"ct": 2.0, "pet": 4.0}},
+        {"read": 1, "sums": {"ct": 2.0, "pet": 6.0}},
+        {"read": 1, "sums": {"ct": 2.0, "pet": 4.0}},
+    ]
+
+
+def test_a_new_worker_is_sent_everything(recorder) -> None:
+    recorder.run(HoldWork({"ct": 1.0}))
+    os.kill(recorder.worker.processGroup, 9)
+    recorder.wait(lambda: not recorder.worker.isRunning)
+    second = HoldWork({"ct": 1.0})
+    recorder.run(second)
+    assert (second.sent, second.answer) == (1, {"read": 1, "sums": {"ct": 2.0}})
+
+
+def test_an_idle_worker_gives_its_memory_back_and_is_sent_everything_again(tmp_path) -> None:
+    recorder = Recorder(tmp_path, idleSeconds=0.3)
+    recorder.run(HoldWork({"ct": 1.0}))
+    assert recorder.worker.held("panel") == {"ct-1.0"}
+    recorder.wait(lambda: not recorder.worker.held("panel"), seconds=5.0)
+    second = HoldWork({"ct": 1.0})
+    recorder.run(second)
+    assert (second.sent, second.answer) == (1, {"read": 1, "sums": {"ct": 2.0}})
+    recorder.job.close()
+    recorder.worker.close()
+
+
+def test_a_request_that_crosses_the_release_is_sent_again_in_full(tmp_path) -> None:
+    recorder = Recorder(tmp_path, idleSeconds=0.3)
+    recorder.run(HoldWork({"ct": 1.0}))
+    time.sleep(1.0)  # the worker has released by now, which nobody here has heard yet
+    second = HoldWork({"ct": 1.0})
+    second.prepare = _withoutPoll(second)  # type: ignore[method-assign]
+    recorder.run(second)
+    assert second.answer == {"read": 1, "sums": {"ct": 2.0}}
+    assert recorder.states.count(State.STARTING) == 3
+    recorder.job.close()
+    recorder.worker.close()
+
+
+def _withoutPoll(work: HoldWork):
+    original = HoldWork.prepare
+    calls = []
+
+    def prepare(folder, held):
+        calls.append(held)
+        return original(work, folder, {"ct-1.0"} if len(calls) == 1 else held)
+
+    return prepare
 
 
 @pytest.mark.parametrize(
     ("exitCode", "log", "words"),
     [
-        (1, "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", 'choose the device "cpu"'),
+        (None, "", "Python could not be started"),
+        (1, "torch.OutOfMemoryError: CUDA out of memory", 'choose the device "cpu"'),
         (-9, "", "killed by the system"),
-        (1, "ModuleNotFoundError: No module named 'torch'", 'The Python package "torch" is missing'),
+        (137, "", "killed by the system"),
+        (1, "ModuleNotFoundError: No module named 'torch'", 'package "torch" is missing'),
+        (3, "", "exit code 3"),
     ],
 )
-def test_known_ends_are_told_in_words(exitCode: int, log: str, words: str) -> None:
-    sentence = reasonOfEnd(exitCode, [log])
+def test_the_end_of_a_worker_is_told_in_words(exitCode, log, words) -> None:
+    sentence = reasonOfEnd(exitCode, log.splitlines())
     assert words in sentence
-    assert sentence.endswith(".")
+    assert sentence.count("\n") == 0
 
 
-def test_the_child_announces_itself_in_its_own_group_and_ends_when_stdin_ends(tmp_path) -> None:
-    # A run of "predict" would be over too soon; this one waits for as long as its parent lives.
-    script = (
-        "import sys, time, types\n"
-        "command = types.ModuleType('REACTDistillLib.__main__')\n"
-        "command.main = lambda arguments: time.sleep(60)\n"
-        "sys.modules['REACTDistillLib.__main__'] = command\n"
-        "from REACTDistillLib.child import main\n"
-        "main([])\n"
-    )
-    environment = interpreter.childEnvironment(sys.executable)
-    child = subprocess.Popen(
-        [sys.executable, "-c", script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stdout.readline().decode() == f'{{"event": "started", "pid": {child.pid}}}\n'
-    assert os.getpgid(child.pid) == child.pid
-    assert child.poll() is None
-    child.stdin.close()
-    assert child.wait(10) == 3
-    child.stdout.close()
-
-
-def test_the_environment_of_another_python_holds_nothing_of_the_application(monkeypatch, tmp_path) -> None:
-    other = tmp_path / "python"
-    other.touch()
-    monkeypatch.setenv(interpreter.OTHER_PYTHON_VARIABLE, str(other))
-    monkeypatch.setenv("PYTHONHOME", "/application")
-    monkeypatch.setenv("PYTHONPATH", "/application/lib")
-    monkeypatch.setenv("LD_LIBRARY_PATH", "/application/lib")
-    monkeypatch.setenv("QT_PLUGIN_PATH", "/application/qt")
-    assert interpreter.pythonExecutable() == str(other)
-    environment = interpreter.childEnvironment(str(other))
-    assert not {"PYTHONHOME", "LD_LIBRARY_PATH", "QT_PLUGIN_PATH"} & set(environment)
-    assert environment["PYTHONPATH"] == str(Path(interpreter.__file__).resolve().parent.parent)
-    assert environment["PYTHONIOENCODING"] == "utf-8"
-    assert environment["PYTHONUNBUFFERED"] == "1"
-
-
-def test_without_any_python_there_is_one_sentence(monkeypatch) -> None:
-    monkeypatch.delenv(interpreter.OTHER_PYTHON_VARIABLE, raising=False)
-    monkeypatch.setattr(interpreter.shutil, "which", lambda name: None)
-    monkeypatch.setattr(sys, "executable", "")
-    with pytest.raises(ValueError, match="PythonSlicer is missing"):
-        interpreter.pythonExecutable()
-
-
-def test_a_half_installed_package_counts_as_missing(monkeypatch, tmp_path) -> None:
-    (tmp_path / "halfinstalled").mkdir()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(packages, "PACKAGES", (packages.Package("halfinstalled", "halfinstalled", "1 MB"),))
-    assert [package.importName for package in packages.missingPackages()] == ["halfinstalled"]
-
-
-def test_without_the_pytorch_extension_there_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match='install the extension "PyTorch" from the Extensions Manager'):
-        packages.install([packages.Package("torch", "", "2 GB")])
-
-
-def isAlive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A killed process whose parent has not asked for its exit code is gone for all that matters here.
-    state = Path(f"/proc/{pid}/stat")
-    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+def test_lines_are_put_together_from_pieces() -> None:
+    lines: list[str] = []
+    buffer = LineBuffer(lines.append)
+    for piece in (b'{"a', b'": 1}\r\n{"b"', b": 2}\nrest \xff"):
+        buffer.feed(piece)
+    assert lines == ['{"a": 1}', '{"b": 2}']
+    buffer.flush()
+    assert lines[2] == "rest \ufffd"

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import __version__
 from .case import Case
+from .errors import sentence_of
 from .finding import NOT_A_MEDICAL_DEVICE, Finding, check_result_folder
 from .geometry import resample
 from .progress import Cancelled, ProgressCallback, json_progress, write_event
@@ -45,16 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def sentence_of(error: Exception) -> str:
-    """One sentence for the user: the message of a ValueError, or what the system refused and where."""
-    if isinstance(error, MemoryError):
-        return "The memory of this computer does not suffice; close other programs, or crop the image."
-    if isinstance(error, OSError) and error.strerror:
-        place = f'"{error.filename}": ' if error.filename else ""
-        return f"{place}{error.strerror}; check the name, the rights and the free space."
-    return " ".join(str(error).split())
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reactdistill", description="Distilled student networks for tumor imaging. Not a medical device."
@@ -67,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_phantoms(commands.add_parser("phantoms", help="write a cohort of synthetic patients"))
     _add_train(commands.add_parser("train", help="train a student on a cohort"))
     _add_export(commands.add_parser("export", help="write a student as ONNX or as MONAI Bundle"))
+    _add_worker(commands.add_parser("worker", help="serve requests as JSON lines on stdin, for an application"))
     return parser
 
 
@@ -252,6 +244,17 @@ def _export(options: argparse.Namespace) -> None:
     student = load_student(options.student)
     written = export_onnx(student, options.onnx) if options.onnx else export_bundle(student, options.bundle)
     print(f"{NOT_A_MEDICAL_DEVICE}\n{student.card.name} {student.card.version} written to {written}")
+
+
+def _add_worker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--idle-seconds", type=float, default=600.0, help="then all memory is given back")
+    parser.set_defaults(run=_worker)
+
+
+def _worker(options: argparse.Namespace) -> None:
+    from .worker import main as serve
+
+    serve(idle_seconds=options.idle_seconds)
 
 
 if __name__ == "__main__":

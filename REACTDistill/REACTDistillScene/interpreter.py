@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 OTHER_PYTHON_VARIABLE = "REACTDISTILL_PYTHON"
@@ -43,9 +42,10 @@ def childEnvironment(python: str) -> dict[str, str]:
     return environment
 
 
-def childCommand(python: str, arguments: Sequence[str]) -> list[str]:
-    """Command that runs the backend with ``arguments`` in its own process group."""
-    return [python, "-u", "-m", "REACTDistillLib.child", *arguments]
+def workerLaunch() -> tuple[list[str], dict[str, str]]:
+    """Command and environment of the worker; ValueError with one sentence when there is no Python for it."""
+    python = pythonExecutable()
+    return [python, "-u", "-m", "REACTDistillLib", "worker"], childEnvironment(python)
 
 
 def _startEnvironment(python: str) -> dict[str, str]:

@@ -1,18 +1,23 @@
-"""One job in a child process: its states, its events and its temporary folder; knows neither Qt nor MRML."""
+"""One job of a panel, run by the worker: its states, its steps and its temporary folder; knows neither Qt nor MRML."""
 
 from __future__ import annotations
 
-import json
-import logging
 import shutil
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-_LOG_LINES_KEPT = 30
+from .workerclient import Event, WorkerClient
+
+# The main thread of an application is not kept longer than this by one poll, and a cancel is not waited for longer.
+STEP_SECONDS = 0.02
+CANCEL_SECONDS = 1.0
+
+Request = dict[str, Any]
+Answer = Mapping[str, Any]
 
 
 class State(Enum):
@@ -28,155 +33,201 @@ class State(Enum):
 
 _NEXT_STATES = {
     State.IDLE: {State.STARTING, State.FAILED},
-    State.STARTING: {State.RUNNING, State.IMPORTING, State.CANCELLING, State.FAILED},
-    State.RUNNING: {State.IMPORTING, State.CANCELLING, State.FAILED},
-    State.IMPORTING: {State.IDLE, State.FAILED},
+    State.STARTING: {State.RUNNING, State.CANCELLING, State.FAILED, State.IDLE},
+    State.RUNNING: {State.IMPORTING, State.CANCELLING, State.FAILED, State.STARTING},
+    State.IMPORTING: {State.IDLE, State.FAILED, State.CANCELLING},
     State.CANCELLING: {State.IDLE},
     State.FAILED: {State.STARTING, State.FAILED, State.IDLE},
 }
 _BUSY_STATES = (State.STARTING, State.RUNNING, State.IMPORTING, State.CANCELLING)
 
 
-class Listener(Protocol):
-    """Who a transport reports to."""
+class Work(Protocol):
+    """What a job does, cut into steps of a few milliseconds: both generators pause between them.
 
-    def onOutput(self, line: str) -> None: ...
-
-    def onLog(self, line: str) -> None: ...
-
-    def onFinished(self, exitCode: int | None) -> None: ...
-
-
-class Transport(Protocol):
-    """How a child process is started and ended.
-
-    ``onFinished`` is called once per start, after the last line; its exit code is negative for a signal and None when
-    the program could not be started at all.
+    ``prepare`` writes what the worker needs into ``folder`` and returns the request, or None when there is nothing to
+    do; volumes whose tokens are ``held`` by the worker need not be written. ``finish`` brings the worker's answer into
+    the scene. Either may raise ValueError or OSError, whose sentence is shown, and ``finish`` undoes what it did when
+    it is closed half-way.
     """
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], listener: Listener) -> None: ...
+    def prepare(self, folder: Path, held: frozenset[str]) -> Generator[None, None, Request | None]: ...
 
-    def kill(self, processGroup: int | None) -> None: ...
+    def finish(self, answer: Answer, folder: Path) -> Generator[None, None, None]: ...
 
-    def close(self, processGroup: int | None) -> None: ...
+
+@dataclass(frozen=True)
+class _Run:
+    work: Work
+    folder: Path
 
 
 @dataclass(frozen=True)
 class JobCallbacks:
-    """Who a job reports to.
-
-    ``onResult`` gets the result folder and may raise ValueError or OSError to make the job fail with that sentence;
-    ``onError`` gets one sentence and the last lines of the log.
-    """
+    """Who a job reports to: ``onError`` gets one sentence and the last lines of the worker's log."""
 
     onState: Callable[[State], None]
     onProgress: Callable[[str, int, int], None]
-    onResult: Callable[[Path], None]
     onError: Callable[[str, str], None]
 
 
 class Job:
-    """Runs one command at a time in a child process that reports by JSON lines on its stdout.
+    """Runs one work at a time. ``poll`` does everything and must be called every few milliseconds while it is busy.
 
-    The folder given to ``start`` belongs to the job: it is removed when the child has ended, however it ended.
+    ``holder`` names the panel: the worker keeps its latest volumes under that name. ``makeFolder`` makes a new folder
+    for each run; it is removed when the run has ended, however it ended.
     """
 
-    def __init__(self, transport: Transport, callbacks: JobCallbacks) -> None:
+    def __init__(
+        self, worker: WorkerClient, callbacks: JobCallbacks, *, holder: str, makeFolder: Callable[[], Path]
+    ) -> None:
         self.state = State.IDLE
-        self._transport = transport
-        self._callbacks = callbacks
-        self._folder: Path | None = None
-        self._processGroup: int | None = None
-        self._resultFolder = ""
-        self._errorMessage = ""
-        self._logTail: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
+        self._worker, self._callbacks, self._holder, self._makeFolder = worker, callbacks, holder, makeFolder
+        self._steps: Generator[None, None, Any] | None = None
+        self._number: int | None = None
+        self._run: _Run | None = None
+        self._cancelledAt = 0.0
+        self._wasRepeated = False
 
     @property
     def isBusy(self) -> bool:
-        """True from start until the child has ended and its result is imported."""
+        """True from ``start`` until the run has ended in any way."""
         return self.state in _BUSY_STATES
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        """Start ``command``; ValueError while another run is not over."""
+    def start(self, work: Work) -> None:
+        """Start ``work``; ValueError while another run is not over, OSError when no folder can be made."""
         if self.isBusy:
             raise ValueError("A calculation is running already; wait for it or cancel it first.")
-        self._folder, self._processGroup = folder, None
-        self._resultFolder, self._errorMessage = "", ""
-        self._logTail.clear()
-        self._moveTo(State.STARTING)
-        self._transport.start(command, environment, self)
+        self._run = _Run(work, self._makeFolder())
+        self._wasRepeated = False
+        self._prepare(self._run)
 
     def cancel(self) -> None:
-        """Kill the child with all its children; does nothing when there is nothing left to stop."""
-        if self.state in (State.STARTING, State.RUNNING):
+        """Stop as soon as the worker can, at the latest after a second; the second call kills the worker at once."""
+        if self.state is State.CANCELLING:
+            self._worker.kill()
+        elif self.isBusy:
+            self._stopSteps()
+            self._cancelledAt = time.monotonic()
             self._moveTo(State.CANCELLING)
-            self._transport.kill(self._processGroup)
+            if self._number is None:
+                self._end(State.IDLE)
+            else:
+                self._worker.cancel(self._number)
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, details: str = "") -> None:
         """End in FAILED with one sentence for the user."""
-        details = "\n".join(self._logTail)
-        self._removeFolder()
-        self._moveTo(State.FAILED)
+        self._end(State.FAILED)
         self._callbacks.onError(message, details)
 
+    def poll(self) -> None:
+        """Hear the worker and do the next steps."""
+        self._worker.poll()
+        if self._steps is not None:
+            self._doSteps()
+        elif self.state is State.CANCELLING and time.monotonic() - self._cancelledAt > CANCEL_SECONDS:
+            self._cancelledAt = time.monotonic()
+            self._worker.kill()
+
     def close(self) -> None:
-        """End the child without any further callback; for the end of the panel."""
-        silent = JobCallbacks(lambda *_: None, lambda *_: None, lambda *_: None, lambda *_: None)
-        self._callbacks = silent
-        self._transport.close(self._processGroup)
-        self._removeFolder()
+        """End the run without any further callback; for the end of the panel."""
+        self._callbacks = JobCallbacks(lambda *_: None, lambda *_: None, lambda *_: None)
+        self._stopSteps()
+        if self._number is not None:
+            self._worker.cancel(self._number)
+        self._end(self.state)
 
-    def onOutput(self, line: str) -> None:
-        """One line of the child's stdout; what is not an event is log."""
-        event = _eventOf(line)
-        if event is None:
-            self.onLog(line)
-        elif self.state in (State.STARTING, State.RUNNING):
-            self._onEvent(event)
-
-    def onLog(self, line: str) -> None:
-        """One line of the child's log."""
-        if line.strip():
-            self._logTail.append(line)
-            logging.debug("child process: %s", line)
-
-    def onFinished(self, exitCode: int | None) -> None:
-        """The child has ended and all its lines have been read."""
-        self._processGroup = None
-        if self.state is State.CANCELLING:
-            self._removeFolder()
-            self._moveTo(State.IDLE)
-        elif self.state in (State.STARTING, State.RUNNING):
-            if exitCode == 0 and self._resultFolder:
-                self._importResult(Path(self._resultFolder))
-            else:
-                self.fail(self._errorMessage or reasonOfEnd(exitCode, self._logTail))
-
-    def _onEvent(self, event: dict[str, Any]) -> None:
-        if self.state is State.STARTING:
-            self._moveTo(State.RUNNING)
+    def onEvent(self, event: Event) -> None:
+        """What the worker says of this run."""
         kind = event["event"]
-        if kind == "started":
-            self._processGroup = int(event["pid"])
+        if self.state is State.CANCELLING:
+            if kind in ("cancelled", "result", "error", "missing"):  # a result that comes too late is dropped
+                self._number = None
+                self._end(State.IDLE)
+        elif kind == "accepted":
+            self._moveTo(State.RUNNING)
         elif kind == "progress":
             self._callbacks.onProgress(str(event["stage"]), int(event["done"]), int(event["total"]))
         elif kind == "result":
-            self._resultFolder = str(event["folder"])
-        elif kind == "error":
-            self._errorMessage = str(event["message"])
+            self._import(event["answer"])
+        elif kind == "missing":
+            self._repeat()
+        elif kind in ("error", "cancelled"):
+            self._number = None
+            self.fail(str(event.get("message", "The calculation was stopped.")))
 
-    def _importResult(self, folder: Path) -> None:
-        self._moveTo(State.IMPORTING)
-        try:
-            self._callbacks.onResult(folder)
-        except (ValueError, OSError) as error:
-            self.fail(str(error))
+    def onLost(self, message: str, details: str) -> None:
+        """The worker has died."""
+        self._number = None
+        if self.state is State.CANCELLING:
+            self._end(State.IDLE)
         else:
-            self._moveTo(State.IDLE)
+            self.fail(message, details)
+
+    def _prepare(self, run: _Run) -> None:
+        self._steps = run.work.prepare(run.folder, self._worker.held(self._holder))
+        self._moveTo(State.STARTING)
+
+    def _repeat(self) -> None:
+        """The worker has given its memory back meanwhile: everything is sent again, once."""
+        self._number = None
+        if self._wasRepeated:
+            self.fail("The calculation could not keep the images in memory; close other programs and try again.")
+            return
+        self._wasRepeated = True
+        self._worker.forgetHeld(self._holder)
+        if self._run is not None:
+            self._prepare(self._run)
+
+    def _import(self, answer: Answer) -> None:
+        self._number = None
+        if self._run is not None:
+            self._steps = self._run.work.finish(answer, self._run.folder)
+            self._moveTo(State.IMPORTING)
+
+    def _doSteps(self) -> None:
+        end = time.monotonic() + STEP_SECONDS
+        isOver, value = False, None
+        isUnderControl = False
+        try:
+            while not isOver and self._steps is not None and time.monotonic() < end:
+                try:
+                    next(self._steps)
+                except StopIteration as stop:
+                    isOver, value = True, stop.value
+            if isOver:
+                self._steps = None
+                self._afterSteps(value)
+            isUnderControl = True
+        except (ValueError, OSError) as error:
+            isUnderControl = True
+            self.fail(str(error))
         finally:
-            self._removeFolder()
-            if self.state is State.IMPORTING:  # an unforeseen error travels on, but the panel must stay usable
-                self._moveTo(State.FAILED)
+            if not isUnderControl:  # an unforeseen error travels on, but the panel must stay usable
+                self._end(State.FAILED)
+
+    def _afterSteps(self, value: Any) -> None:
+        if value is not None and self._run is not None:
+            request: Request = {**value, "holder": self._holder, "folder": str(self._run.folder)}
+            self._number = self._worker.submit(request, self, tokens=_tokensIn(request))
+        else:
+            self._end(State.IDLE)
+
+    def _end(self, state: State) -> None:
+        self._stopSteps()
+        if self._number is not None:
+            self._worker.forget(self._number)
+            self._number = None
+        run, self._run = self._run, None
+        if run is not None:
+            shutil.rmtree(run.folder, ignore_errors=True)
+        if state is not self.state or state is State.FAILED:
+            self._moveTo(state)
+
+    def _stopSteps(self) -> None:
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.close()
 
     def _moveTo(self, state: State) -> None:
         if state not in _NEXT_STATES[self.state]:
@@ -184,32 +235,7 @@ class Job:
         self.state = state
         self._callbacks.onState(state)
 
-    def _removeFolder(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
-
-def reasonOfEnd(exitCode: int | None, logTail: Sequence[str]) -> str:
-    """One sentence for a child that ended without saying why."""
-    log = "\n".join(logTail)
-    if exitCode is None:
-        return "Python could not be started for the calculation; check the installation of the application."
-    if "out of memory" in log.lower() or "MemoryError" in log:
-        return 'The calculation ran out of memory; close other programs or choose the device "cpu" under Advanced.'
-    if exitCode in (-9, 137):
-        return "The calculation was killed by the system, probably for want of memory; close other programs."
-    if "No module named" in log:
-        missing = log.rsplit("No module named", 1)[1].splitlines()[0].strip(" '\"")
-        return f'The Python package "{missing}" is missing; install it and try again.'
-    return f"The calculation ended unexpectedly (exit code {exitCode}); the details hold the end of its log."
-
-
-def _eventOf(line: str) -> dict[str, Any] | None:
-    if not line.startswith("{"):
-        return None
-    try:
-        event = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return event if isinstance(event.get("event"), str) else None
+def _tokensIn(request: Request) -> frozenset[str]:
+    named = {**request.get("sequences", {}), **request.get("regions", {})}
+    return frozenset(one["token"] for one in named.values())

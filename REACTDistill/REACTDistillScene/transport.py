@@ -1,19 +1,47 @@
-"""Transports of a job: QProcess inside the application, Popen elsewhere; both end the whole process tree."""
+"""Transports of a child process: QProcess inside the application, Popen elsewhere; both end the whole process tree."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
-from .job import Listener
-
+_NOT_RUNNING = 0  # QProcess::NotRunning
 _CRASH_EXIT = 1  # QProcess::CrashExit
 _FAILED_TO_START = 0  # QProcess::FailedToStart
 _CLOSE_TIMEOUT_MS = 2000
+
+
+class Listener(Protocol):
+    """Who a transport reports to."""
+
+    def onOutput(self, line: str) -> None: ...
+
+    def onLog(self, line: str) -> None: ...
+
+    def onFinished(self, exitCode: int | None) -> None: ...
+
+
+class Transport(Protocol):
+    """One child process at a time; nothing happens but in ``poll``, which its owner calls again and again.
+
+    ``onFinished`` is called once per start, after the last line; its exit code is negative for a signal and None when
+    the program could not be started at all.
+    """
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str], listener: Listener) -> None: ...
+
+    def write(self, text: str) -> None: ...
+
+    def poll(self) -> None: ...
+
+    def kill(self, processGroup: int | None) -> None: ...
+
+    def close(self, processGroup: int | None) -> None: ...
 
 
 class LineBuffer:
@@ -48,7 +76,10 @@ def endProcessGroup(processGroup: int | None) -> None:
 
 
 class QtTransport:
-    """Child process by QProcess: lines arrive by signals, so nothing polls and no thread is needed."""
+    """Child process by QProcess, which collects the output while the application does other things.
+
+    No signal of it is used: deleting or restarting a QProcess from inside its own signal crashes the application.
+    """
 
     def __init__(self) -> None:
         self._process: Any = None
@@ -60,62 +91,53 @@ class QtTransport:
 
         self._listener = listener
         self._output, self._log = LineBuffer(listener.onOutput), LineBuffer(listener.onLog)
-        if self._process is None:
-            self._process = self._newProcess()
+        self._process = qt.QProcess()
         variables = qt.QProcessEnvironment()
         for name, value in environment.items():
             variables.insert(name, value)
         self._process.setProcessEnvironment(variables)
         self._process.start(command[0], list(command[1:]))
 
+    def write(self, text: str) -> None:
+        """Write to the stdin of the child."""
+        self._process.write(text)
+
+    def poll(self) -> None:
+        """Hand on what the child wrote since the last call and, once, its end."""
+        if self._process is None or self._listener is None:
+            return
+        over = _number(self._process.state()) == _NOT_RUNNING  # asked first: then nothing more can come afterwards
+        self._output.feed(self._process.readAllStandardOutput().data())
+        self._log.feed(self._process.readAllStandardError().data())
+        if over:
+            self._output.flush()
+            self._log.flush()
+            listener, exitCode = self._listener, self._exitCode()
+            self._release()
+            listener.onFinished(exitCode)
+
     def kill(self, processGroup: int | None) -> None:
-        """Kill the child; ``onFinished`` follows when it is gone."""
+        """Kill the child; ``onFinished`` follows at a later ``poll``."""
         endProcessGroup(processGroup)
         if self._process is not None:
             self._process.kill()
 
     def close(self, processGroup: int | None) -> None:
         """Kill the child, wait until it is gone, and report nothing any more."""
-        self._listener = None
-        if self._process is None:
-            return
-        self.kill(processGroup)
-        self._process.waitForFinished(_CLOSE_TIMEOUT_MS)
+        if self._process is not None:
+            self.kill(processGroup)
+            self._process.waitForFinished(_CLOSE_TIMEOUT_MS)
+            self._release()
+
+    def _exitCode(self) -> int | None:
+        if _number(self._process.error()) == _FAILED_TO_START:
+            return None
+        code = int(self._process.exitCode())
+        return -code if _number(self._process.exitStatus()) == _CRASH_EXIT else code
+
+    def _release(self) -> None:
         self._process.deleteLater()
-        self._process = None
-
-    def _newProcess(self) -> Any:
-        import qt
-
-        # One QProcess for all runs: deleting it from inside its own signal would crash the application.
-        process = qt.QProcess()
-        process.connect("readyReadStandardOutput()", self._onReadyOutput)
-        process.connect("readyReadStandardError()", self._onReadyLog)
-        process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
-        process.connect("errorOccurred(QProcess::ProcessError)", self._onProcessError)
-        return process
-
-    def _onReadyOutput(self) -> None:
-        self._output.feed(self._process.readAllStandardOutput().data())
-
-    def _onReadyLog(self) -> None:
-        self._log.feed(self._process.readAllStandardError().data())
-
-    def _onFinished(self, exitCode: int, exitStatus: Any) -> None:
-        self._onReadyOutput()
-        self._onReadyLog()
-        self._report(-exitCode if _number(exitStatus) == _CRASH_EXIT else exitCode)
-
-    def _onProcessError(self, error: Any) -> None:
-        if _number(error) == _FAILED_TO_START:  # the only error after which finished() does not come
-            self._report(None)
-
-    def _report(self, exitCode: int | None) -> None:
-        self._output.flush()
-        self._log.flush()
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            listener.onFinished(exitCode)
+        self._process, self._listener = None, None
 
 
 def _number(enumeration: Any) -> int:
@@ -124,7 +146,7 @@ def _number(enumeration: Any) -> int:
 
 
 class PopenTransport:
-    """Child process by Popen, for programs without Qt; the owner calls ``poll`` again and again.
+    """Child process by Popen, for programs without Qt.
 
     The streams go through files, so that reading never blocks, on any system.
     """
@@ -149,6 +171,16 @@ class PopenTransport:
                 self._process = None
         buffers = (LineBuffer(listener.onOutput), LineBuffer(listener.onLog))
         self._streams = [(open(path, "rb"), buffer) for path, buffer in zip(paths, buffers, strict=True)]  # noqa: SIM115
+
+    def write(self, text: str) -> None:
+        """Write to the stdin of the child; a child that is gone is reported by ``poll``."""
+        if self._process is None or self._process.stdin is None:
+            return
+        try:
+            self._process.stdin.write(text.encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return
 
     def poll(self) -> None:
         """Hand on what the child wrote since the last call and, once, its end."""
@@ -181,7 +213,8 @@ class PopenTransport:
         for stream, _ in self._streams:
             stream.close()
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # what a dead child never read
+                self._process.stdin.close()
         if self._folder is not None:
             self._folder.cleanup()
         self._process, self._listener, self._folder, self._streams = None, None, None, []

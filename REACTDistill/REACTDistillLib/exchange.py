@@ -1,0 +1,82 @@
+"""Volumes from one process to another: raw voxels in a file of a folder that both see, the rest as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .volume import Grid, Volume
+
+# Small enough to take a few milliseconds each, so that a panel can do them between two turns of its event loop.
+_STEP_BYTES = 8_000_000
+_DTYPES = frozenset({"bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"})
+
+
+class VolumeDescription(TypedDict):
+    """What the JSON says of a volume; ``file`` is a name in the shared folder, voxels are in KJI order."""
+
+    file: str
+    dtype: str
+    shape_kji: list[int]
+    ijk_to_ras: list[list[float]]
+
+
+def volume_to_file(volume: Volume, folder: Path, name: str) -> VolumeDescription:
+    """Write the voxels into ``folder`` and return the description that ``volume_from_file`` needs."""
+    steps = array_to_file_in_steps(volume.array_kji, volume.grid, folder, name)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            description: VolumeDescription = end.value
+            return description
+
+
+def array_to_file_in_steps(
+    array_kji: NDArray[Any], grid: Grid, folder: Path, name: str
+) -> Generator[None, None, VolumeDescription]:
+    """Like ``volume_to_file``, pausing every 8 MB; voxels of any number type stay as they are."""
+    dtype = array_kji.dtype
+    if dtype.name not in _DTYPES:
+        raise ValueError(f"Voxels of type {dtype} cannot be sent; convert the volume to float32.")
+    slices_a_step = max(1, _STEP_BYTES // max(1, array_kji[0].nbytes))
+    with (folder / f"{name}.raw").open("wb") as stream:
+        for first in range(0, len(array_kji), slices_a_step):
+            part = array_kji[first : first + slices_a_step]
+            stream.write(np.ascontiguousarray(part, dtype=dtype.newbyteorder("<")))  # type: ignore[arg-type]
+            yield
+    return {
+        "file": f"{name}.raw",
+        "dtype": dtype.name,
+        "shape_kji": list(grid.shape_kji),
+        "ijk_to_ras": grid.ijk_to_ras.tolist(),
+    }
+
+
+def volume_from_file(description: VolumeDescription, folder: Path) -> Volume:
+    """The volume that was written into ``folder``: a mask if it was bool, else float32.
+
+    The file may be deleted afterwards. Raises ValueError when the file is missing or does not hold what the description
+    says.
+    """
+    name, dtype_name = description["file"], description["dtype"]
+    if Path(name).name != name or dtype_name not in _DTYPES:
+        raise ValueError(f'"{name}" of type "{dtype_name}" is no volume that was sent.')
+    grid = Grid(tuple(description["shape_kji"]), np.array(description["ijk_to_ras"]))  # type: ignore[arg-type]
+    path, dtype = folder / name, np.dtype(dtype_name).newbyteorder("<")
+    wanted = int(np.prod(grid.shape_kji)) * dtype.itemsize
+    found = path.stat().st_size if path.is_file() else 0
+    if found != wanted:
+        raise ValueError(f'"{name}" holds {found} bytes, expected {wanted}; free space on the disk and repeat.')
+    return Volume(_voxels(path, dtype, grid.shape_kji), grid)
+
+
+def _voxels(path: Path, dtype: np.dtype[Any], shape_kji: tuple[int, int, int]) -> NDArray[Any]:
+    if dtype in (np.dtype(bool), np.dtype("<f4")):
+        return np.fromfile(path, dtype=dtype).reshape(shape_kji)
+    # Mapped, not read: the file of a large CT is never in memory beside its float32 copy.
+    return np.array(np.memmap(path, dtype=dtype, mode="r", shape=shape_kji), dtype=np.float32)

@@ -1,0 +1,144 @@
+"""What a worker can be asked to do, and what it keeps warm between two requests."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .case import Case
+from .exchange import VolumeDescription, volume_from_file, volume_to_file
+from .memory import Memory
+from .progress import ProgressCallback
+from .volume import Grid, Volume
+
+if TYPE_CHECKING:
+    from .student import Student
+
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class MissingVolumesError(Exception):
+    """A request names volumes by tokens that this worker does not hold, any more or yet."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        super().__init__(", ".join(tokens))
+        self.tokens = tokens
+
+
+class Warm:
+    """Students, volumes and intermediate results of the latest case of each holder (a panel)."""
+
+    def __init__(self) -> None:
+        self._students: dict[str, tuple[tuple[Any, ...], Student]] = {}
+        self._volumes: dict[str, dict[str, Volume]] = {}
+        self._memories: dict[str, Memory] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to forget."""
+        return not (self._students or self._volumes or self._memories)
+
+    def forget(self) -> None:
+        """Drop everything and give the memory back."""
+        self._students.clear()
+        self._volumes.clear()
+        self._memories.clear()
+        gc.collect()
+        _give_gpu_memory_back()
+
+    def memory(self, holder: str) -> Memory:
+        """The intermediate results of a holder's latest case."""
+        return self._memories.setdefault(holder, Memory())
+
+    def student(self, holder: str, path: str, device: str) -> Student:
+        """The student of a file, loaded once as long as the file is the same."""
+        from .student import load_student
+
+        facts = Path(path).stat() if Path(path).is_file() else None
+        key = (path, device, None if facts is None else (facts.st_mtime_ns, facts.st_size))
+        kept = self._students.get(holder)
+        if kept is None or kept[0] != key:
+            kept = self._students[holder] = (key, load_student(path, device=device))
+        return kept[1]
+
+    def volumes(self, holder: str, sent: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, Volume]:
+        """Volumes by name: those that came with files are read, the others are held from the request before.
+
+        ``sent`` has ``{"token": ..., "volume": description or None}`` by name. Only these are held afterwards, each as
+        the same object as long as its token is the same. Raises MissingVolumesError.
+        """
+        held = self._volumes.get(holder, {})
+        missing = [one["token"] for one in sent.values() if one["volume"] is None and one["token"] not in held]
+        if missing:
+            raise MissingVolumesError(missing)
+        # What is not needed any more goes first: two large volumes may be too much for the memory.
+        kept = {one["token"]: held[one["token"]] for one in sent.values() if one["token"] in held}
+        self._volumes[holder] = kept
+        if not kept:
+            self.memory(holder).clear()
+        for one in sent.values():
+            if one["token"] not in kept:
+                kept[one["token"]] = volume_from_file(one["volume"], folder)
+        return {name: kept[one["token"]] for name, one in sent.items()}
+
+
+def _give_gpu_memory_back() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
+    """Grade a case: ``sequences`` and ``regions`` as in ``Warm.volumes``, ``student``, ``device``, ``shown_class``.
+
+    The answer is the Finding as JSON and the description of its heat map in the request's folder.
+    """
+    from .predict import predict
+
+    holder, folder = request["holder"], Path(request["folder"])
+    progress("load", 0, 2)
+    volumes = warm.volumes(holder, {**request["sequences"], **request["regions"]}, folder)
+    progress("load", 1, 2)
+    student = warm.student(holder, request["student"], request["device"])
+    progress("load", 2, 2)
+    case = Case(
+        {name: volumes[name] for name in request["sequences"]}, {name: volumes[name] for name in request["regions"]}
+    )
+    finding = predict(case, student, progress=progress, shown_class=request["shown_class"], memory=warm.memory(holder))
+    attention = None if finding.attention is None else volume_to_file(finding.attention, folder, "attention")
+    return {"finding": finding.to_json(), "attention": attention}
+
+
+def _masks(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
+    """Region masks of the file or folder ``path``, each cropped to its voxels; ``grid`` is that of the image."""
+    from .geometry import mask_box
+    from .masks import read_masks
+
+    progress("read", 0, 2)
+    masks = read_masks(Path(request["path"]), reference=_empty_image(request["grid"]))
+    progress("read", 1, 2)
+    regions: list[dict[str, str | VolumeDescription]] = []
+    for number, (name, mask) in enumerate(masks.items()):
+        box = mask_box(mask.array_kji.astype(bool, copy=False))
+        if box is not None:
+            description = volume_to_file(mask.cropped(box), Path(request["folder"]), f"region{number}")
+            regions.append({"name": name, "volume": description})
+    progress("read", 2, 2)
+    return {"regions": regions}
+
+
+def _empty_image(grid: Mapping[str, Any] | None) -> Volume | None:
+    """An image of zeros that takes no memory: contours need to know only where its voxels are."""
+    if grid is None:
+        return None
+    shape_kji = tuple(grid["shape_kji"])
+    return Volume(np.broadcast_to(np.float32(0), shape_kji), Grid(shape_kji, np.array(grid["ijk_to_ras"])))
+
+
+TASKS: dict[str, Callable[[Request, Warm, ProgressCallback], Answer]] = {"predict": _predict, "masks": _masks}
