@@ -50,12 +50,11 @@ def read_card(path: Path | str) -> Card:
         return _card_in(stream, path.name)
 
 
-def load_student(path: Path | str, *, device: str = "cpu") -> Student:
-    """The student in a file, checked and ready on ``device`` (see ``resolve_device``).
+def checked_student(path: Path | str) -> tuple[Card, bytes]:
+    """Card and bytes of a student file after every check that needs no network; works without torch.
 
-    File, header, card, tensor table and checksum are checked, in this order, before a network is built. Raises
-    StudentFileError for the first thing that is wrong: one sentence that names the file, what was found and what was
-    expected. Nothing in the file is ever executed.
+    File, header, card, tensor table and checksum, in this order. Raises StudentFileError for the first thing that is
+    wrong, ModuleNotFoundError without the package safetensors.
     """
     path = Path(path)
     with _opened(path) as stream:
@@ -68,6 +67,17 @@ def load_student(path: Path | str, *, device: str = "cpu") -> Student:
             f'"{path.name}": the tensors have SHA-256 {_sha256(rows)[:12]}..., expected {card.tensors_sha256[:12]}... '
             "by the card: the file is damaged or was changed, get it again."
         )
+    return card, content
+
+
+def load_student(path: Path | str, *, device: str = "cpu") -> Student:
+    """The student in a file, checked and ready on ``device`` (see ``resolve_device``).
+
+    The file passes ``checked_student`` before a network is built. Raises StudentFileError for the first thing that is
+    wrong: one sentence that names the file, what was found, what was expected. Nothing in the file is ever executed.
+    """
+    path = Path(path)
+    card, content = checked_student(path)
     device = resolve_device(device)
     network = _built_network(card, path.name)
     _check_table(card.tensors, _network_table(network), path.name, f'the network "{card.network["name"]}"')
@@ -91,8 +101,23 @@ def save_student(path: Path | str, network: Module, card: Card) -> Card:
     card = Card.from_json(card.to_json(), path.name)
     text = canonical_json({**card.to_json(), _CARD_SHA256: card.sha256})
     # One metadata entry only: safetensors writes several in random order.
-    _write(path, save(tensors, {"card": text}))
+    write_whole(path, save(tensors, {"card": text}))
     return card
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears complete or not at all; StudentFileError when it cannot be written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StudentFileError(f'"{path.name}" cannot be written: {error.strerror}.') from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -273,17 +298,3 @@ def _with_weights(network: Module, content: bytes) -> Module:
 
     network.load_state_dict(load(content), strict=True)
     return network
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise StudentFileError(f'"{path.name}" cannot be written: {error.strerror}.') from error
-    finally:
-        temporary.unlink(missing_ok=True)

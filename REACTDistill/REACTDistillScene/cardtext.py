@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
     from REACTDistillLib.card import Card
+
+_CASES = "cases"  # the metric that says how many cases the others rest on
 
 
 def cardText(student: Path) -> str:
@@ -25,21 +28,69 @@ def cardText(student: Path) -> str:
 
 
 def cardAsRichText(card: Card) -> str:
-    """One line per item: name, task, what is needed, scores, intended use, limitations, license."""
-    needs = [*card.sequences["required"], *card.regions["required"]]
-    options = [*card.sequences["optional"], *card.regions["optional"]]
+    """The whole card, one line per item: needs, scores, training, use and limits, license, checksum."""
     items = [
         (_("Task"), f"{card.task}: {', '.join(card.classes)}"),
-        (_("Needs"), ", ".join(needs) + (f" ({_('optional')}: {', '.join(options)})" if options else "")),
-        (_("Scores"), "; ".join(_scores(subset, values) for subset, values in card.metrics.items())),
+        (_("Needs"), needsText(card)),
+        (_("Scores"), scoresText(card)),
+        (_("Training"), _trainingText(card)),
+        (_("Grid"), _gridText(card)),
         (_("Intended use"), card.intended_use),
         (_("Limitations"), card.limitations),
         (_("License"), card.licence),
+        (_("Method"), card.recipe),
+        (_("Tensors SHA-256"), card.tensors_sha256),
     ]
     title = f"<b>{html.escape(card.name)} {html.escape(card.version)}</b>"
     return "<br>".join([title, *(f"<i>{name}:</i> {html.escape(value)}" for name, value in items if value)])
 
 
-def _scores(subset: str, values: object) -> str:
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in dict(values).items())  # type: ignore[call-overload]
-    return f"{subset}: {numbers}"
+def reliabilityText(card: Card) -> str:
+    """Rich text, one line on the scores and one more when the student knows no patients, to stand beside a result."""
+    lines = [_("Scores of the student: {scores}.").format(scores=scoresText(card) or _("none in its card"))]
+    if card.is_synthetic:
+        lines.append(_("It was trained on synthetic images only: for a patient its scores mean nothing."))
+    return "<br>".join(html.escape(line) for line in lines)
+
+
+def needsText(card: Card) -> str:
+    """Required sequences and regions, then the optional ones."""
+    needs = [*card.sequences["required"], *card.regions["required"]]
+    options = [*card.sequences["optional"], *card.regions["optional"]]
+    required = ", ".join(needs)
+    return (
+        _("{required} (optional: {options})").format(required=required, options=", ".join(options))
+        if options
+        else required
+    )
+
+
+def sequencesText(card: Card) -> str:
+    """Required sequences, then the optional ones in parentheses."""
+    required, optional = ", ".join(card.sequences["required"]), ", ".join(card.sequences["optional"])
+    return f"{required} ({optional})" if optional else required
+
+
+def scoresText(card: Card) -> str:
+    """Scores for each subset of sequences with the number of cases they rest on; "" when the card has none."""
+    return "; ".join(_scoresOfSubset(subset, values) for subset, values in card.metrics.items())
+
+
+def _scoresOfSubset(subset: str, values: Mapping[str, float]) -> str:
+    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in values.items() if name != _CASES)
+    if _CASES not in values:
+        return f"{subset}: {numbers}"
+    return _("{subset}: {scores} ({cases} cases)").format(subset=subset, scores=numbers, cases=round(values[_CASES]))
+
+
+def _trainingText(card: Card) -> str:
+    kind = _("synthetic images") if card.is_synthetic else _("images of patients")
+    return _("{cases} cases, {kind}: {cohort}").format(
+        cases=card.training["cases"], kind=kind, cohort=card.training["cohort"]
+    )
+
+
+def _gridText(card: Card) -> str:
+    shape = " × ".join(str(count) for count in card.grid_shape_kji)
+    spacing = " × ".join(f"{mm:g}" for mm in card.grid_spacing_kji_mm)
+    return _("{shape} voxels of {spacing} mm (slices, rows, columns)").format(shape=shape, spacing=spacing)
