@@ -48,8 +48,6 @@ def contour_masks(path: Path, reference: Volume | None) -> list[tuple[int, str, 
 
 def _roi_array(roi: Any, reference: Volume, source: str) -> NDArray[np.bool_]:
     """The mask of one region, bool (K, J, I)."""
-    from skimage.draw import polygon
-
     shape = reference.grid.shape_kji
     array = np.zeros(shape, dtype=bool)
     drawn: set[int] = set()
@@ -61,10 +59,21 @@ def _roi_array(roi: Any, reference: Volume, source: str) -> NDArray[np.bool_]:
         drawn.add(k)
         if not 0 <= k < shape[0]:
             continue
-        rows, columns = polygon(ijk[:, 1], ijk[:, 0], shape[1:])
-        array[k, rows, columns] ^= True
+        array[k] ^= _enclosed_ji(ijk, shape[1:])
     _check_drawn(drawn, reference, source)
     return array
+
+
+def _enclosed_ji(points_ijk: NDArray[np.float64], shape_ji: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The voxels of a slice, bool (J, I), from which a line toward -I crosses the contour an odd number of times."""
+    (i, j), (next_i, next_j) = points_ijk[:, :2].T, np.roll(points_ijk[:, :2], -1, axis=0).T
+    rows = np.arange(shape_ji[0])[:, None]
+    row, edge = np.nonzero((j <= rows) != (next_j <= rows))
+    slope = (next_i - i)[edge] / (next_j - j)[edge]
+    crossing_i = np.clip(np.ceil(i[edge] + (row - j[edge]) * slope), 0, shape_ji[1]).astype(np.intp)
+    crossings = np.zeros((shape_ji[0], shape_ji[1] + 1), dtype=np.intp)  # one more column for those beyond the last
+    np.add.at(crossings, (row, crossing_i), 1)
+    return np.cumsum(crossings[:, :-1], axis=1) % 2 == 1
 
 
 def _points_ijk(contour: Any, reference: Volume, source: str) -> NDArray[np.float64]:
