@@ -6,7 +6,8 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 import slicer
 from REACTDistillLib.volume import Volume
 from REACTDistillScene.cases import caseFromNodes
-from REACTDistillScene.segments import maskFromSegment, segmentationFromMasks, unionOfMasks
+from REACTDistillScene.segmentmasks import maskFromSegment, unionOfMasks
+from REACTDistillScene.segments import segmentationFromMasks
 from REACTDistillScene.volumes import nodeFromVolume
 
 OBLIQUE = np.array([[0.0, -2.0, 0.0, 5.0], [1.2, 0.0, 0.9, -3.0], [-0.4, 0.0, 2.7, 7.0], [0, 0, 0, 1]])

@@ -7,8 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_TUMOR = re.compile("tumou?r|mass|lesion|hcc", re.IGNORECASE)
+_TUMOR = re.compile("tumou?r|mass(?!et)|lesion|hcc", re.IGNORECASE)  # the masseter is a muscle
 _LIVER = re.compile("liver", re.IGNORECASE)
+_LIVER_PART = re.compile("vessel|vein|arter|duct|cyst|lobe|segment(?!ation)", re.IGNORECASE)
+
+
+def kindOfName(name: str) -> str:
+    """What the name of a segment tells: "liver" (not for "liver vessels"), "tumor" (also for "liver tumor") or ""."""
+    if _TUMOR.search(name):
+        return "tumor"
+    return "liver" if _LIVER.search(name) and not _LIVER_PART.search(name) else ""
 
 
 def segmentsOf(segmentationNode: Any) -> dict[str, str]:
@@ -20,11 +28,12 @@ def segmentsOf(segmentationNode: Any) -> dict[str, str]:
 
 
 def chosenLiver(segments: Mapping[str, str], remembered: str) -> str:
-    """ID of the liver segment, "" when none can be told; "liver tumor" is not a liver."""
+    """ID of the liver segment, "" when none can be told; one called just "liver" goes before "liver, portal phase"."""
     if remembered in segments:
         return remembered
-    candidates = [key for key, name in segments.items() if _LIVER.search(name) and not _TUMOR.search(name)]
-    return candidates[0] if candidates else ""
+    candidates = [key for key, name in segments.items() if kindOfName(name) == "liver"]
+    exact = [key for key in candidates if segments[key].strip().casefold() == "liver"]
+    return next(iter(exact + candidates), "")
 
 
 def chosenTumors(segments: Mapping[str, str], remembered: str) -> list[str]:
@@ -37,4 +46,4 @@ def chosenTumors(segments: Mapping[str, str], remembered: str) -> list[str]:
     if chosen == []:
         return []
     present = [segmentId for segmentId in chosen or [] if segmentId in segments]
-    return present or [segmentId for segmentId, name in segments.items() if _TUMOR.search(name)]
+    return present or [segmentId for segmentId, name in segments.items() if kindOfName(name) == "tumor"]

@@ -31,7 +31,8 @@ class SegmentPanel:
             self._shown = (segments, liver, tumors)
             self._fill(segments, liver, tumors)
         if segments:
-            self._onChoice(liver, json.dumps(tumors))
+            # No tumor found is not the choice that there is none: one may be drawn or imported yet.
+            self._onChoice(liver, json.dumps(tumors) if tumors else tumorSegmentIds)
 
     def _fill(self, segments: dict[str, str], liver: str, tumors: list[str]) -> None:
         import qt

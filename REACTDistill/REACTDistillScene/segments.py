@@ -1,21 +1,22 @@
-"""Segment to mask Volume and back."""
+"""Mask Volume to segment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import colorsys
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
-from REACTDistillLib.geometry import mask_box, resample
-from REACTDistillLib.volume import Box, Grid, Volume
+from REACTDistillLib.volume import Volume
 from vtk.util.numpy_support import vtk_to_numpy
 
+from .segmentchoice import kindOfName
+from .steps import resultOf
 from .transforms import transformToWorld
 
-_LABELMAP = "Binary labelmap"
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _LIVER_CODE = "SCT^10200004^Liver"
 _ANATOMY_CODE = "SCT^123037004^Anatomical Structure"
@@ -26,122 +27,63 @@ _TERMINOLOGIES = {
     "tumor": f"{_CONTEXT}~{_CHANGED_CODE}~SCT^4147007^Mass~^^~Anatomic codes - DICOM master list~{_LIVER_CODE}~^^|",
 }
 _COLORS = {"liver": (221 / 255, 130 / 255, 101 / 255), "tumor": (144 / 255, 238 / 255, 144 / 255)}
-_OTHER_COLOR = (0.5, 0.68, 0.5)
-
-
-def maskFromSegment(segmentationNode: Any, segmentId: str) -> Volume:
-    """One segment as a mask on its own voxel lattice, cropped to the voxels that are in it, in world RAS mm.
-
-    Nothing is resampled, and overlapping segments do not cut each other. A segment that is only a closed surface is
-    turned into voxels on a copy; the node stays as it is. Raises ValueError for an unknown or empty segment and for a
-    non-linear parent transform.
-    """
-    name = segmentName(segmentationNode, segmentId)
-    image = _labelmap(segmentationNode, segmentId)
-    arrayKji = _voxels(image)
-    box = None if arrayKji is None else mask_box(arrayKji)
-    if arrayKji is None or box is None:
-        raise ValueError(f'segment "{name}" is empty; draw it or choose another segment.')
-    mask = Volume(arrayKji, Grid(arrayKji.shape, transformToWorld(segmentationNode) @ _imageToRas(image)))
-    # The crop is copied: a view would hold all voxels of the segmentation in memory.
-    return Volume(arrayKji[box.slices].copy(), mask.grid.cropped(box))
-
-
-def segmentName(segmentationNode: Any, segmentId: str) -> str:
-    """Name of a segment. Raises ValueError when the segmentation has no such segment."""
-    segmentation = segmentationNode.GetSegmentation()
-    segment = segmentation.GetSegment(segmentId) if segmentation is not None and segmentId else None
-    if segment is None:
-        ids = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
-        known = ", ".join(f'"{i}"' for i in ids) or "none at all"
-        raise ValueError(f'the segmentation has no segment "{segmentId}"; it has {known}.')
-    return segment.GetName()
-
-
-def _labelmap(segmentationNode: Any, segmentId: str) -> Any:
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
-    if segment.GetRepresentation(_LABELMAP) is None:
-        return _labelmapOfSurface(segmentationNode, segmentId)
-    image = slicer.vtkOrientedImageData()
-    segmentationNode.GetBinaryLabelmapRepresentation(segmentId, image)
-    return image
-
-
-def _labelmapOfSurface(segmentationNode: Any, segmentId: str) -> Any:
-    source = segmentationNode.GetSegmentation()
-    name = source.GetSegment(segmentId).GetName()
-    copy = slicer.vtkSegmentation()
-    copy.SetSourceRepresentationName(source.GetSourceRepresentationName())
-    copy.CopyConversionParameters(source)  # among them the lattice of the volume it was drawn on
-    copy.CopySegmentFromSegmentation(source, segmentId)
-    if not copy.CreateRepresentation(_LABELMAP):
-        raise ValueError(f'segment "{name}" could not be turned into voxels; convert it to a binary labelmap first.')
-    return copy.GetSegment(segmentId).GetRepresentation(_LABELMAP)
-
-
-def _voxels(image: Any) -> NDArray[np.bool_] | None:
-    scalars = image.GetPointData().GetScalars()
-    if scalars is None or scalars.GetNumberOfTuples() == 0:
-        return None
-    return vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]) != 0
-
-
-def _imageToRas(image: Any) -> NDArray[np.float64]:
-    """Matrix from the first stored voxel on: the extent of a labelmap seldom begins at 0, 0, 0."""
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    ijkToRas = slicer.util.arrayFromVTKMatrix(matrix)
-    ijkToRas[:3, 3] += ijkToRas[:3, :3] @ image.GetExtent()[::2]
-    return ijkToRas
-
-
-def unionOfMasks(masks: Sequence[Volume]) -> Volume:
-    """All voxels that are in any of the masks, on one lattice that covers them.
-
-    The lattice is the finest of those given. Masks that share it, as the segments of one segmentation do, are joined
-    exactly whatever their extents; others go to the nearest voxel.
-    """
-    if len(masks) == 1:
-        return masks[0]
-    grid = _coveringGrid(min(masks, key=lambda mask: mask.grid.voxel_ml).grid, masks)
-    arrayKji = np.zeros(grid.shape_kji, dtype=bool)
-    for mask in masks:
-        arrayKji |= resample(mask, grid, interpolation="nearest").array_kji
-    return Volume(arrayKji, grid)
-
-
-def _coveringGrid(lattice: Grid, masks: Sequence[Volume]) -> Grid:
-    ijk = lattice.to_ijk(np.concatenate([mask.grid.corners_ras() for mask in masks]))
-    # Corners of an aligned mask lie half a voxel off its centres, so rounding noise cannot add or lose a slice.
-    lower, upper = np.ceil(ijk.min(axis=0))[::-1], np.floor(ijk.max(axis=0))[::-1] + 1
-    return lattice.cropped(Box(tuple(lower.astype(int).tolist()), tuple(upper.astype(int).tolist())))
+_FIRST_HUE, _HUE_STEP = 0.55, 0.618  # the golden section never comes near a hue that it had lately
 
 
 def segmentationFromMasks(masks: Mapping[str, Volume], referenceNode: Any, *, name: str = "Segmentation") -> Any:
     """New segmentation node with one segment per mask, ID = name = key, where the masks lie in the world.
 
-    Names that begin with "liver" or "tumor" get their terminology and color. The node lies under the parent transform
-    of ``referenceNode`` and has its geometry as reference, so that it can be edited and exported.
+    Names that tell a liver or a tumor get the terminology and color of one. The node lies under the parent transform
+    of ``referenceNode`` and has its geometry as reference, so that it can be edited and exported. Raises ValueError for
+    a non-linear parent transform.
     """
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    # The transform comes first: a segment written before it would be shifted by it.
+    return resultOf(segmentationInSteps(masks.items(), referenceNode, name=name))
+
+
+def segmentationInSteps(
+    masks: Iterable[tuple[str, Volume]], referenceNode: Any, *, name: str
+) -> Generator[None, None, Any]:
+    """Like ``segmentationFromMasks``, pausing after each segment; names may repeat, their IDs will not.
+
+    The node comes into the scene when it is complete, so the views are drawn once and not for each segment.
+    """
+    node = slicer.vtkMRMLSegmentationNode()
+    worldToLocal = np.linalg.inv(transformToWorld(referenceNode))
+    for segmentName, mask in masks:
+        segmentId = node.GetSegmentation().GenerateUniqueSegmentID(segmentName)
+        image, color = _orientedImage(mask, worldToLocal), _colorOfNext(node, segmentName)
+        node.AddSegmentFromBinaryLabelmapRepresentation(image, segmentName, color, segmentId)
+        markKind(node.GetSegmentation().GetSegment(segmentId))
+        yield
+    node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
+    slicer.mrmlScene.AddNode(node)
     node.SetAndObserveTransformNodeID(referenceNode.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(referenceNode)
     node.CreateDefaultDisplayNodes()
-    worldToLocal = np.linalg.inv(transformToWorld(node))
-    for segmentId, mask in masks.items():
-        _addSegment(node, segmentId, mask, worldToLocal)
     return node
 
 
-def _addSegment(node: Any, segmentId: str, mask: Volume, worldToLocal: NDArray[np.floating]) -> None:
-    kind = next((kind for kind in _TERMINOLOGIES if segmentId.lower().startswith(kind)), None)
-    color = _OTHER_COLOR if kind is None else _COLORS[kind]
-    node.AddSegmentFromBinaryLabelmapRepresentation(_orientedImage(mask, worldToLocal), segmentId, color, segmentId)
-    segment = node.GetSegmentation().GetSegment(segmentId)
-    if kind is not None:
+def addEmptySegment(segmentationNode: Any, name: str) -> str:
+    """ID of a new segment without voxels, with the terminology and color that its name asks for."""
+    segmentation = segmentationNode.GetSegmentation()
+    segmentId = segmentation.GenerateUniqueSegmentID(name)
+    segmentation.AddEmptySegment(segmentId, name, _colorOfNext(segmentationNode, name))
+    markKind(segmentation.GetSegment(segmentId))
+    return segmentId
+
+
+def markKind(segment: Any) -> None:
+    """Give a segment whose name says that it is a liver or a tumor the terminology and color of one."""
+    kind = kindOfName(segment.GetName())
+    if kind:
         segment.SetTag(segment.GetTerminologyEntryTagName(), _TERMINOLOGIES[kind])
-        segment.SetColor(color)  # some versions give the new segment the color of the terminology's default entry
+        segment.SetColor(_COLORS[kind])  # some versions give a new segment the color of the terminology's default entry
+
+
+def _colorOfNext(segmentationNode: Any, name: str) -> tuple[float, float, float]:
+    """Color of the kind that the name tells, else one unlike those of the segments before."""
+    count = segmentationNode.GetSegmentation().GetNumberOfSegments()
+    return _COLORS.get(kindOfName(name)) or colorsys.hsv_to_rgb((_FIRST_HUE + count * _HUE_STEP) % 1.0, 0.45, 0.8)
 
 
 def _orientedImage(mask: Volume, worldToLocal: NDArray[np.floating]) -> Any:
