@@ -1,6 +1,6 @@
 # Two commands: "make demo" and "make test". Each makes the virtual environment it needs, in .venv of this folder.
 .DELETE_ON_ERROR:
-.PHONY: demo test students benchmark clean
+.PHONY: demo test students benchmark screenshots clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,6 +29,10 @@ students: $(READY)
 benchmark: $(READY)
 	$(RUN) Testing/benchmarks/grade_speed.py
 	$(RUN) Testing/benchmarks/faithfulness.py
+
+# A picture of each panel into Resources/Screenshots, drawn outside the application.
+screenshots: $(READY)
+	$(RUN) Testing/screenshots.py
 
 $(READY): pyproject.toml Testing/constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -23,9 +23,12 @@ def regionGraph(names, kinds, centersRas, importance):
     )
 
 
-def finding(attention: Volume | None, graph: RegionGraph | None) -> Finding:
+def finding(attention: Volume | None, graph: RegionGraph | None, *, grid: Grid | None = None) -> Finding:
+    """A finding of an image on ``grid``, by default that of the heat map."""
     probabilities = {"well": 0.125, "moderate": 0.75, "poor": 0.125}
-    return Finding("case", "hcc-grade", probabilities, attention, graph, PROVENANCE, ("The liver is cut off.",))
+    grid = grid or (Grid((6, 7, 8), np.eye(4)) if attention is None else attention.grid)
+    warnings = ("The liver is cut off.",)
+    return Finding("case", "hcc-grade", probabilities, grid, "moderate", attention, graph, PROVENANCE, warnings)
 
 
 def fourNodes(center=(0.0, 0.0, 0.0)) -> RegionGraph:

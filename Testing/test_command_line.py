@@ -139,7 +139,7 @@ def test_a_real_ct_is_graded_from_dicom_with_the_heat_map_on_the_liver(ircadb, i
     assert graph.names[:4] == ("tumor_1", "tumor_2", "shell_1", "shell_2")
     assert graph.volumes_ml[:2].tolist() == pytest.approx([85.6, 78.6], abs=0.1)
     liver = read_region(ircadb[1])
-    heat = ircadb_finding.attention
+    heat = ircadb_finding.whole_attention()
     assert heat.grid.shape_kji == (119, 512, 512)
     assert heat.array_kji.max() > 0.5
     assert (heat.array_kji[~liver.array_kji] == 0).all()

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from REACTDistillLib.files import read_volume
 from REACTDistillLib.finding import Finding, Provenance
 from REACTDistillLib.graph import RegionGraph
-from REACTDistillLib.volume import Volume
+from REACTDistillLib.volume import Box, Grid, Volume
+
+BOX = Box((3, 1, 2), (5, 4, 6))
 
 
 @pytest.fixture
@@ -23,9 +26,12 @@ def finding():
         importance=np.array([0.75, -0.125], np.float32),
     )
     oblique = np.array([[0.6, -0.8, 0, 5], [0.8, 0.6, 0, -7], [0, 0, 2.5, 11], [0, 0, 0, 1.0]])
-    attention = Volume.from_array(np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4), oblique)
+    source = Grid((6, 5, 7), oblique)
+    heat = np.linspace(0, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+    attention = Volume(heat, source.cropped(BOX))
     made_by = Provenance("Student", "1.2", "ab" * 32, "0.1.0", "cpu", 0.5, "Research.", "Knows nothing.")
-    return Finding("case", "grade", {"well": 0.1, "poor": 0.9}, attention, graph, made_by, ("Mind the gap.",))
+    probabilities = {"well": 0.1, "poor": 0.9}
+    return Finding("case", "grade", probabilities, source, "well", attention, graph, made_by, ("Mind the gap.",))
 
 
 def test_everything_comes_back_to_the_last_bit(finding, tmp_path):
@@ -37,6 +43,23 @@ def test_everything_comes_back_to_the_last_bit(finding, tmp_path):
     assert again.attention.grid.same_as(finding.attention.grid)
     assert np.array_equal(again.attention.array_kji, finding.attention.array_kji)
     assert again.graph.to_json() == finding.graph.to_json()
+    assert again.grid.same_as(finding.grid)
+    assert again.shown_class == "well"
+
+
+def test_the_saved_heat_map_has_every_voxel_of_the_image(finding, tmp_path):
+    whole = read_volume(finding.save(tmp_path / "result") / "attention.nrrd")
+    assert whole.grid.same_as(finding.grid)
+    assert np.array_equal(whole.array_kji[3:5, 1:4, 2:6], finding.attention.array_kji)
+    assert whole.array_kji.sum() == pytest.approx(12.0)  # 24 values from 0 to 1, nothing outside the box
+
+
+def test_a_class_without_probability_and_a_heat_map_of_another_image_are_refused(finding):
+    with pytest.raises(ValueError, match='"moderate", is none of well, poor'):
+        replace(finding, shown_class="moderate")
+    for other in (Grid((6, 5, 5), finding.grid.ijk_to_ras), Grid((6, 5, 7), np.eye(4))):
+        with pytest.raises(ValueError, match="not voxels of the image"):
+            replace(finding, grid=other)
 
 
 def test_the_notices_stand_in_every_saved_result(finding, tmp_path):

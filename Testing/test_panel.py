@@ -31,7 +31,8 @@ from hostpanel import (  # noqa: F401
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-UI = ROOT / "REACTDistill" / "Resources" / "UI" / "REACTDistill.ui"
+UI_FOLDER = ROOT / "REACTDistill" / "Resources" / "UI"
+UI = UI_FOLDER / "REACTDistill.ui"
 
 
 def test_the_panel_binds_each_parameter_to_a_widget_that_exists(panel) -> None:
@@ -40,13 +41,23 @@ def test_the_panel_binds_each_parameter_to_a_widget_that_exists(panel) -> None:
         for node in ElementTree.parse(UI).iter("property")
         if node.get("name") == "SlicerParameterName"
     ]
-    hidden = {"liverSegmentID", "tumorSegmentIDs", "resultCT", "resultTable", "resultAttention", "resultGraph"}
+    hidden = {"liverSegmentID", "tumorSegmentIDs", "student", "shownClass"}
+    hidden |= {"resultCT", "resultTable", "resultRegionTable", "resultAttention", "resultGraph"}
     assert sorted([*bound, *hidden]) == sorted(panel.module.REACTDistillParameterNode._parameters)
 
 
-def test_every_control_has_a_tooltip() -> None:
-    controls = ("QPushButton", "QComboBox", "QCheckBox", "QListWidget", "ctkSliderWidget", "ctkPathLineEdit")
-    for widget in ElementTree.parse(UI).iter("widget"):
+@pytest.mark.parametrize("path", sorted(UI_FOLDER.glob("*.ui")), ids=lambda path: path.stem)
+def test_every_control_has_a_tooltip(path) -> None:
+    controls = (
+        "QPushButton",
+        "QToolButton",
+        "QComboBox",
+        "QCheckBox",
+        "QListWidget",
+        "QTableWidget",
+        "ctkSliderWidget",
+    )
+    for widget in ElementTree.parse(path).iter("widget"):
         if widget.get("class") in (*controls, "qMRMLNodeComboBox"):
             tips = [node for node in widget.findall("property") if node.get("name") == "toolTip"]
             assert tips, widget.get("name")
@@ -58,8 +69,8 @@ def test_a_disabled_apply_says_what_is_missing(host, panel) -> None:
 
     def reason():
         host.processEvents()
-        assert panel.ui.applyButton.enabled is (panel.ui.applyButton.toolTip == "Grade the tumor.")
-        return panel.ui.applyButton.toolTip
+        assert panel.panel.bar.applyButton.enabled is (panel.panel.bar.applyButton.toolTip == "Grade the tumor.")
+        return panel.panel.bar.applyButton.toolTip
 
     assert reason() == "Choose a CT volume."
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
@@ -68,10 +79,13 @@ def test_a_disabled_apply_says_what_is_missing(host, panel) -> None:
     assert reason() == "Choose the segment of the liver."
     segmentation.GetSegmentation().AddEmptySegment("a", "Whole Liver")
     assert reason() == "Grade the tumor."
-    panel._parameterNode.studentSource = panel.module.StudentSource.file
-    assert reason() == "Choose a student file."
-    panel._parameterNode.studentPath = Path("/no/such/student.safetensors")
-    assert reason() == "The student file student.safetensors does not exist; choose another one."
+    panel._parameterNode.petVolume = panel._parameterNode.ctVolume
+    assert reason() == "The PET is the same volume as the CT; choose another one or none."
+    panel._parameterNode.petVolume = None
+    panel._parameterNode.student = 64 * "a"
+    assert reason() == "The student of this scene is not installed; add its file under Students."
+    panel._parameterNode.student = ""
+    assert reason() == "Grade the tumor."
 
 
 def test_segments_are_preselected_by_name_and_kept_when_renamed(host, panel) -> None:
@@ -105,11 +119,10 @@ def test_the_user_chooses_another_liver_and_no_tumor(host, panel, phantom) -> No
     assert panel.ui.tumorSegmentsList.item(0).text() == "liver"
 
 
-def test_the_card_of_the_student_is_shown_as_text(panel) -> None:
-    text = panel.ui.cardLabel.text
-    for words in ("Untrained student 0.1.0", "well, moderate, poor", "ct, liver", "macro auc 0.5", "Tests.", "Apache"):
-        assert words in text
-    assert "Untrained &lt;on purpose&gt;" in text
+def test_what_the_student_needs_and_its_scores_are_shown(panel) -> None:
+    text = panel.ui.studentNeedsLabel.text
+    assert "Needs: ct, liver" in text
+    assert "macro auc 0.5" in text
 
 
 def test_parameters_and_result_survive_saving_and_loading_the_scene(host, panel, phantom, tmp_path) -> None:
@@ -118,7 +131,7 @@ def test_parameters_and_result_survive_saving_and_loading_the_scene(host, panel,
     run(host, panel)
     panel.ui.attentionOpacitySlider.value = 0.3
     host.processEvents()
-    shown = panel.ui.predictionLabel.text
+    shown = panel.panel.result.header.headline
     path = str(tmp_path / "scene.mrb")
     assert slicer.mrmlScene.WriteToMRB(path)
     slicer.mrmlScene.Clear(0)
@@ -131,23 +144,23 @@ def test_parameters_and_result_survive_saving_and_loading_the_scene(host, panel,
     assert (parameters.ctVolume.GetName(), parameters.liverSegmentID) == ("Phantom CT", "liver")
     assert parameters.tumorSegmentIDs == '["tumor"]'
     assert parameters.attentionOpacity == pytest.approx(0.3)
-    assert panel.ui.predictionLabel.text == shown
+    assert panel.panel.result.header.headline == shown
     assert panel.ui.resultButton.isVisibleTo(panel.place)
 
 
 def test_unreadable_parameters_of_a_scene_are_reset(host, panel, caplog) -> None:
     node = panel._parameterNode.parameterNode
     panel.setParameterNode(None)
-    node.SetParameter("studentSource", "from the future")
+    node.SetParameter("attentionOpacity", "from the future")
     panel.enter()
     assert "reset to defaults" in caplog.text
-    assert panel._parameterNode.studentSource is panel.module.StudentSource.demo
+    assert panel._parameterNode.attentionOpacity == pytest.approx(0.6)
 
 
 def test_leaving_and_coming_back_keeps_a_run_going(host, panel, phantom) -> None:
-    panel.ui.applyButton.click()
+    panel.panel.bar.applyButton.click()
     panel.exit()
-    assert host.processEvents(60, until=lambda: not panel.job.isBusy)
+    assert host.processEvents(60, until=lambda: not panel.panel.bar.isBusy)
     panel.enter()
     host.processEvents()
     assert panel._parameterNode.resultTable is not None
@@ -168,26 +181,61 @@ def test_reload_uses_the_new_code_and_leaves_a_working_panel(host, panel, phanto
     assert reloaded.ui.liverSegmentComboBox.currentText == "liver"
 
 
-def test_missing_packages_are_installed_only_after_a_yes(host, panel, phantom, monkeypatch) -> None:
+def test_missing_packages_are_asked_for_and_a_no_starts_nothing(host, panel, phantom, monkeypatch) -> None:
     import slicer
     from REACTDistillScene import packages
 
     questions = []
-    monkeypatch.setattr(packages, "missingPackages", lambda: [packages.Package("torch", "", "2 GB")])
+    safetensors = [package for package in packages.PACKAGES if package.importName == "safetensors"]
+    monkeypatch.setattr(packages, "missingPackages", lambda: safetensors)
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: questions.append(text))
-    panel.ui.applyButton.click()
-    assert "torch (2 GB)" in questions[0]
-    assert panel.ui.statusLabel.text == "Not started: Python packages are missing."
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: True)
-    panel.ui.applyButton.click()
-    assert 'install the extension "PyTorch"' in panel.ui.statusLabel.text
-    assert not panel.job.isBusy
+    panel.panel.bar.applyButton.click()
+    assert "safetensors" in questions[0]
+    assert panel.panel.bar.status.startswith("Not started: Python packages are missing (safetensors")
+    assert not panel.panel.bar.isBusy
+
+
+def test_a_missing_pytorch_extension_is_one_sentence(host, panel, phantom, monkeypatch) -> None:
+    from REACTDistillScene import packages
+
+    torch = [package for package in packages.PACKAGES if package.importName == "torch"]
+    monkeypatch.setattr(packages, "missingPackages", lambda: torch)
+    panel.panel.bar.applyButton.click()
+    assert "PyTorch" in panel.panel.bar.status
+    assert "Extensions Manager" in panel.panel.bar.status
+    assert not panel.panel.bar.isBusy
+
+
+def test_a_scene_without_torch_network_and_main_window_opens_the_panel() -> None:
+    script = (
+        "import sys, socket\n"
+        "from importlib.machinery import PathFinder\n"
+        "find = PathFinder.find_spec\n"
+        "absent = ('torch', 'monai', 'safetensors', 'requests', 'urllib3', 'SampleData')\n"
+        "PathFinder.find_spec = lambda name, *rest: None if name.split('.')[0] in absent else find(name, *rest)\n"
+        "def refuse(*arguments): raise AssertionError('the network was used')\n"
+        "socket.socket.connect = refuse\n"
+        "sys.path.append('Testing/host')\n"
+        "import hostapp, slicer\n"
+        "from pathlib import Path\n"
+        "hostapp.install(mainWindow=False)\n"
+        f"module, widget, panel = hostapp.openModule(Path({str(MODULE)!r}))\n"
+        "module._phantomNodes(seed=3)\n"
+        "hostapp.processEvents(0.1)\n"
+        "bar = widget.panel.bar\n"
+        "bar.applyButton.click()\n"
+        "assert not bar.isBusy and 'PyTorch' in bar.status, bar.status\n"
+        "hostapp.quitApplication()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(MODULE.parent)}
+    environment.pop("REACTDISTILL_PYTHON", None)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=environment)
 
 
 def test_cleanup_in_the_middle_of_a_run_leaves_no_process_and_no_file(host, panel, phantom) -> None:
-    panel.ui.applyButton.click()
-    assert host.processEvents(30, until=lambda: panel.job._processGroup is not None)
-    pid = panel.job._processGroup
+    panel.panel.bar.applyButton.click()
+    assert host.processEvents(30, until=lambda: panel.panel.bar.worker.processGroup is not None)
+    pid = panel.panel.bar.worker.processGroup
     panel.cleanup()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -38,15 +38,15 @@ def test_apply_shows_what_the_logic_says_and_leaves_no_file(host, panel, phantom
     shownBefore = layers()
     run(host, panel)
     parameters = panel._parameterNode
-    assert panel.ui.statusLabel.text.startswith("Done in ")
+    assert panel.panel.bar.status.startswith("Done in ")
     finding, _ = panel.module.REACTDistillLogic().process(
         ctVolume, segmentation, "liver", "tumor", str(student), device="cpu"
     )
     bars = panel.ui.probabilityTable
     shown = {bars.item(row, 0).text(): bars.cellWidget(row, 1).value for row in range(bars.rowCount)}
     assert shown == pytest.approx({name: 1000 * value for name, value in finding.probabilities.items()}, abs=1)
-    assert finding.predicted_class in panel.ui.predictionLabel.text
-    assert "not a medical device" in panel.ui.noticesLabel.text
+    assert finding.predicted_class in panel.panel.result.header.headline
+    assert "not a medical device" in panel.panel.result.header.notices
     assert np.array_equal(slicer.util.arrayFromVolume(parameters.resultAttention), finding.attention.array_kji)
     assert np.array_equal(slicer.util.arrayFromVolume(ctVolume), before)
     assert temporaryFiles() == []
@@ -76,46 +76,75 @@ def test_switches_act_on_the_result(host, panel, phantom) -> None:
         assert composite.GetForegroundOpacity() == pytest.approx(0.25)
 
 
-def test_while_it_runs_apply_is_cancel_and_cancel_leaves_nothing(host, panel, phantom) -> None:
-    import slicer
+CANCEL_MOMENTS = {
+    "the inputs are written": lambda panel: panel.panel.bar.job._number is None,
+    "the worker starts": lambda panel: panel.panel.bar.worker.processGroup is not None,
+    "the student is loaded": lambda panel: "loading" in panel.panel.bar.status,
+    "the student is asked": lambda panel: "asking" in panel.panel.bar.status,
+}
 
-    panel.ui.applyButton.click()
-    assert panel.ui.applyButton.text == "Cancel"
+
+@pytest.mark.parametrize("moment", CANCEL_MOMENTS.values(), ids=CANCEL_MOMENTS.keys())
+def test_while_it_runs_apply_is_cancel_and_cancel_leaves_nothing(host, panel, phantom, moment) -> None:
+    import slicer
+    from hostorphans import childProcesses
+
+    ctVolume, segmentation = phantom
+    before = [slicer.util.arrayFromVolume(ctVolume).copy(), segmentation.GetMTime(), ctVolume.GetMTime()]
+    bar = panel.panel.bar
+    bar.applyButton.click()
+    assert bar.applyButton.text == "Cancel"
     assert not panel.ui.inputsButton.enabled
-    assert host.processEvents(30, until=lambda: panel.job._processGroup is not None)
-    pid = panel.job._processGroup
-    panel.ui.applyButton.click()
-    assert panel.ui.statusLabel.text == "Canceling..."
-    assert host.processEvents(5, until=lambda: not panel.job.isBusy)
+    assert host.processEvents(30, until=lambda: moment(panel))
+    bar.applyButton.click()
+    assert host.processEvents(1.5, until=lambda: not bar.isBusy)
     host.processEvents(0.05)
-    assert (panel.ui.applyButton.text, panel.ui.statusLabel.text) == ("Apply", "Canceled.")
+    assert (bar.applyButton.text, bar.status) == ("Apply", "Canceled.")
     assert panel.ui.inputsButton.enabled
     assert temporaryFiles() == []
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert np.array_equal(slicer.util.arrayFromVolume(ctVolume), before[0])
+    assert [segmentation.GetMTime(), ctVolume.GetMTime()] == before[1:]
+    assert set(childProcesses()) <= {bar.worker.processGroup}  # warm for the next run, or none
+
+
+def test_a_second_cancel_ends_the_worker_at_once(host, panel, phantom) -> None:
+    from hostorphans import childProcesses
+
+    bar = panel.panel.bar
+    bar.applyButton.click()
+    assert host.processEvents(30, until=lambda: bar.worker.processGroup is not None)
+    bar.applyButton.click()
+    if bar.isBusy:  # it may have been between two steps just then
+        assert (bar.applyButton.text, bar.status) == ("Stop now", "Canceling...")
+        bar.applyButton.click()
+        assert host.processEvents(1.0, until=lambda: not bar.isBusy)
+        assert childProcesses() == {}
+    assert bar.status == "Canceled."
+    run(host, panel)
+    assert bar.status.startswith("Done in ")
 
 
 def test_a_killed_child_is_one_sentence_and_the_next_run_works(host, panel, phantom) -> None:
-    panel.ui.applyButton.click()
-    assert host.processEvents(30, until=lambda: panel.job._processGroup is not None)
-    os.kill(panel.job._processGroup, signal.SIGKILL)
-    assert host.processEvents(5, until=lambda: not panel.job.isBusy)
-    assert panel.ui.statusLabel.text.startswith("The calculation was killed by the system")
+    panel.panel.bar.applyButton.click()
+    assert host.processEvents(30, until=lambda: panel.panel.bar.worker.processGroup is not None)
+    os.kill(panel.panel.bar.worker.processGroup, signal.SIGKILL)
+    assert host.processEvents(5, until=lambda: not panel.panel.bar.isBusy)
+    assert panel.panel.bar.status.startswith("The calculation was killed by the system")
     run(host, panel)
-    assert panel.ui.statusLabel.text.startswith("Done in ")
+    assert panel.panel.bar.status.startswith("Done in ")
 
 
 def test_closing_the_scene_stops_the_run_and_says_so(host, panel, phantom) -> None:
     import slicer
 
-    panel.ui.applyButton.click()
-    assert host.processEvents(30, until=lambda: panel.job._processGroup is not None)
+    panel.panel.bar.applyButton.click()
+    assert host.processEvents(30, until=lambda: panel.panel.bar.worker.processGroup is not None)
     slicer.mrmlScene.Clear(0)
-    assert host.processEvents(5, until=lambda: not panel.job.isBusy)
+    assert host.processEvents(5, until=lambda: not panel.panel.bar.isBusy)
     host.processEvents(0.05)
-    assert panel.ui.statusLabel.text == "The scene was closed, so the calculation was stopped."
-    assert panel.ui.applyButton.toolTip == "Choose a CT volume."
+    assert panel.panel.bar.status == "The scene was closed, so the calculation was stopped."
+    assert panel.panel.bar.applyButton.toolTip == "Choose a CT volume."
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
 
 
@@ -125,17 +154,17 @@ def test_a_closed_scene_leaves_no_word_of_its_result(host, panel, phantom) -> No
     run(host, panel)
     slicer.mrmlScene.Clear(0)
     host.processEvents()
-    assert panel.ui.statusLabel.text == ""
+    assert panel.panel.bar.status == ""
     assert not panel.ui.resultButton.visible
 
 
 def test_the_result_of_a_removed_ct_is_dropped_with_a_sentence(host, panel, phantom) -> None:
     import slicer
 
-    panel.ui.applyButton.click()
+    panel.panel.bar.applyButton.click()
     slicer.mrmlScene.RemoveNode(phantom[0])
-    assert host.processEvents(60, until=lambda: not panel.job.isBusy)
-    assert panel.ui.statusLabel.text == "The CT was removed while it was graded, so the result was dropped."
+    assert host.processEvents(60, until=lambda: not panel.panel.bar.isBusy)
+    assert panel.panel.bar.status == "The CT was removed while it was graded, so the result was dropped."
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
     assert temporaryFiles() == []
 
@@ -146,8 +175,8 @@ def test_an_image_that_is_no_ct_ends_in_one_sentence(host, panel, phantom) -> No
     slicer.util.arrayFromVolume(phantom[0])[:] += 5000
     slicer.util.arrayFromVolumeModified(phantom[0])
     run(host, panel)
-    assert re.fullmatch(r"The median inside the liver is \d+, .*\.", panel.ui.statusLabel.text)
-    assert panel.ui.applyButton.enabled
+    assert re.fullmatch(r"The median inside the liver is \d+, .*\.", panel.panel.bar.status)
+    assert panel.panel.bar.applyButton.enabled
     assert temporaryFiles() == []
 
 
@@ -156,7 +185,7 @@ def test_an_empty_liver_segment_ends_in_one_sentence_before_anything_starts(host
     host.processEvents()
     panel.ui.liverSegmentComboBox.currentIndex = panel.ui.liverSegmentComboBox.findData("empty")
     host.processEvents()
-    panel.ui.applyButton.click()
-    assert not panel.job.isBusy
-    assert "empty liver" in panel.ui.statusLabel.text
+    run(host, panel)
+    assert not panel.panel.bar.worker.isRunning
+    assert "empty liver" in panel.panel.bar.status
     assert temporaryFiles() == []

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from REACTDistillLib.case import Case
+from REACTDistillLib.geometry import resample
+from REACTDistillLib.memory import Memory
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import recipe_named
@@ -135,8 +137,7 @@ def test_the_heat_map_lies_on_the_source_grid_inside_the_liver_at_the_right_plac
     features = Grid.centered((-14.0, -12.0, 15.0), shape_kji=(3, 3, 3), spacing_kji_mm=(6.0, 6.0, 6.0))
     heat = np.zeros((3, 3, 3), np.float32)
     heat[1, 1, 1] = 1.0  # at (-14, -12, 15): voxel k 5, j 6, i 7
-    painted = paint(heat, features, regions.liver, grid)
-    assert painted.grid.same_as(grid)
+    painted = resample(paint(heat, features, regions.liver), grid)
     assert np.unravel_index(painted.array_kji.argmax(), grid.shape_kji) == (5, 6, 7)
     assert painted.array_kji[5, 6, 7] == pytest.approx(1.0)
     assert (painted.array_kji[~liver] == 0).all()
@@ -152,7 +153,10 @@ def test_the_students_grid_is_centered_on_the_box_of_the_liver():
 def test_a_finding_says_who_made_it_and_what_it_must_not_be_used_for(phantom, student):
     finding = predict(phantom, student)
     assert sum(finding.probabilities.values()) == pytest.approx(1.0)
-    assert finding.attention.grid.same_as(phantom.sequences["ct"].grid)
+    assert finding.grid.same_as(phantom.sequences["ct"].grid)
+    whole = finding.whole_attention()
+    assert whole.array_kji.shape == phantom.sequences["ct"].array_kji.shape
+    assert (whole.array_kji[~phantom.regions["liver"].array_kji] == 0).all()
     assert finding.attention.array_kji.max() <= 1.0
     assert len(finding.graph.names) >= 4
     assert finding.provenance.device == "cpu"
@@ -217,7 +221,7 @@ def test_half_a_liver_is_graded_with_a_warning_and_a_tenth_is_refused(phantom, s
 
 
 def test_a_full_memory_is_one_sentence(phantom, student, monkeypatch):
-    def fill(*_):
+    def fill(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(type(RECIPE), "predict", fill)
@@ -236,3 +240,83 @@ def test_nan_at_the_edge_of_the_liver_is_refused(phantom, student):
 def test_a_loaded_student_is_not_moved_to_another_device(phantom, student):
     with pytest.raises(ValueError, match='loaded on "cpu"'):
         predict(phantom, student, device="cuda")
+
+
+def edited(mask, voxel_kji):
+    """The mask with one small block of voxels turned over."""
+    array = mask.array_kji.copy()
+    array[tuple(slice(n - 1, n + 2) for n in voxel_kji)] ^= True
+    return Volume(array, mask.grid)
+
+
+def same_finding(one, other):
+    assert one.probabilities == other.probabilities
+    assert one.shown_class == other.shown_class
+    assert one.graph.to_json() == other.graph.to_json()
+    assert one.attention.grid.same_as(other.attention.grid)
+    assert np.array_equal(one.attention.array_kji, other.attention.array_kji)
+    assert one.warnings == other.warnings
+
+
+def test_a_warm_grade_is_the_cold_grade_after_any_edit(phantom, student):
+    ct, liver, tumor = phantom.sequences["ct"], phantom.regions["liver"], phantom.regions["tumor"]
+    in_tumor = np.argwhere(tumor.array_kji)[0].tolist()
+    edge = np.argwhere(liver.array_kji)[0].tolist()
+    beyond = Volume(tumor.array_kji.copy(), tumor.grid)
+    beyond.array_kji[tuple(edge)] = beyond.array_kji[edge[0] - 1, edge[1], edge[2]] = True  # reaches out of the liver
+    brighter = Volume(ct.array_kji + 5, ct.grid)
+    memory = Memory()
+    steps = [
+        (ct, liver, tumor, None),
+        (ct, liver, tumor, "well"),
+        (ct, liver, edited(tumor, in_tumor), None),
+        (ct, edited(liver, edge), tumor, None),
+        (ct, liver, beyond, "poor"),
+        (ct, liver, None, None),
+        (brighter, liver, tumor, None),
+        (ct, liver, tumor, None),
+    ]
+    for image, liver_mask, tumor_mask, shown_class in steps:
+        regions = {"liver": liver_mask} if tumor_mask is None else {"liver": liver_mask, "tumor": tumor_mask}
+        case = Case({"ct": image}, regions)
+        cold = predict(case, student, shown_class=shown_class)
+        same_finding(predict(case, student, shown_class=shown_class, memory=memory), cold)
+
+
+def test_a_tumor_edit_inside_the_liver_needs_no_forward_pass_and_a_liver_edit_one(phantom, student, monkeypatch):
+    ct, liver, tumor = phantom.sequences["ct"], phantom.regions["liver"], phantom.regions["tumor"]
+    passes = []
+    features = type(student.network).features
+    monkeypatch.setattr(type(student.network), "features", lambda *given: passes.append(1) or features(*given))
+    memory = Memory()
+    first = predict(phantom, student, memory=memory)
+    inside = np.argwhere(tumor.array_kji)[tumor.array_kji.sum() // 2].tolist()
+    second = predict(Case({"ct": ct}, {"liver": liver, "tumor": edited(tumor, inside)}), student, memory=memory)
+    predict(phantom, student, memory=memory, shown_class="well")
+    assert len(passes) == 1
+    assert first.probabilities != second.probabilities
+    edge = np.argwhere(liver.array_kji)[0].tolist()
+    predict(Case({"ct": ct}, {"liver": edited(liver, edge), "tumor": tumor}), student, memory=memory)
+    assert len(passes) == 2
+
+
+def test_a_refused_case_leaves_the_memory_sound(phantom, student):
+    memory = Memory()
+    broken_ct = broken(phantom, np.full_like(phantom.sequences["ct"].array_kji, 60.0))
+    with pytest.raises(ValueError, match="not a CT image"):
+        predict(broken_ct, student, memory=memory)
+    same_finding(predict(phantom, student, memory=memory), predict(phantom, student))
+
+
+def test_map_and_importance_speak_of_the_class_shown(phantom, student):
+    found = {name: predict(phantom, student, shown_class=name) for name in CLASSES}
+    default = predict(phantom, student)
+    assert default.shown_class == default.predicted_class
+    same_finding(default, found[default.predicted_class])
+    assert len({finding.graph.importance.tobytes() for finding in found.values()}) == 3
+    assert all(finding.probabilities == default.probabilities for finding in found.values())
+
+
+def test_a_class_that_the_student_does_not_know_is_refused_with_the_ones_it_knows(phantom, student):
+    with pytest.raises(ValueError, match='no class "bad"; its classes are well, moderate, poor'):
+        predict(phantom, student, shown_class="bad")

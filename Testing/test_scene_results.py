@@ -9,7 +9,7 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import scene_samples
 import slicer
-from REACTDistillLib.volume import Volume
+from REACTDistillLib.volume import Box, Volume
 from REACTDistillScene import layers
 from REACTDistillScene.graphmodel import importanceShares, strongestEdges
 from REACTDistillScene.results import removeFinding, showFinding
@@ -105,9 +105,19 @@ def test_a_finding_of_another_volume_is_refused():
     other = Volume.from_array(np.zeros((2, 2, 2), dtype=np.float32), np.eye(4))
     before = scene_ids() | {ct_node().GetID()}
     ct = slicer.util.getNode("CT")
-    with pytest.raises(ValueError, match=r"does not belong to this volume: its heat map has \(2, 2, 2\) voxels"):
+    with pytest.raises(ValueError, match=r"does not belong to this volume: it is of an image with \(2, 2, 2\) voxels"):
         showFinding(scene_samples.finding(other, None), ct)
     assert scene_ids() - before == {ct.GetDisplayNodeID()}
+
+
+@pytest.mark.parametrize("matrix", [np.eye(4), OBLIQUE])
+def test_a_cropped_heat_map_lies_at_its_place_under_a_transform(matrix):
+    ct = ct_node(matrix, turn())
+    grid = volumeFromNode(ct).grid
+    heat = scene_samples.hotVoxel(grid, HOT_IJK).cropped(Box((2, 1, 4), (5, 6, 7)))
+    nodes = showFinding(scene_samples.finding(heat, None, grid=grid), ct)
+    assert slicer.util.arrayFromVolume(nodes.attention).shape == (3, 5, 3)
+    assert np.allclose(hot_place(nodes.attention), grid.to_ras(HOT_IJK), atol=1e-6)
 
 
 def test_the_table_holds_probabilities_provenance_and_every_notice():

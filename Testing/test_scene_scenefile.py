@@ -8,7 +8,8 @@ import slicer
 from REACTDistillLib.volume import Volume
 from REACTDistillScene.results import showFinding
 from REACTDistillScene.scenefile import saveScene
-from REACTDistillScene.segments import maskFromSegment, segmentationFromMasks
+from REACTDistillScene.segmentmasks import maskFromSegment
+from REACTDistillScene.segments import segmentationFromMasks
 from REACTDistillScene.tables import cells
 from REACTDistillScene.volumes import nodeFromVolume, volumeFromNode
 

@@ -36,7 +36,7 @@ def class_margin(evidence: Tensor, class_index: int) -> Tensor:
 def heat_map(margin: Tensor) -> Tensor:
     """The map shown in the viewer, values from 0 to 1, shape as ``margin`` (D, H, W).
 
-    What it means: the voxel's share in the margin of the predicted class over the others, where it speaks for the
+    What it means: the voxel's share in the margin of the class shown over the others, where it speaks for that
     class; 1 is the strongest voxel of this case, 0 is no voice or a voice against. It explains this network's answer
     for this image. It is no probability, no tumor detector, and heights of two cases cannot be compared.
     """
@@ -47,7 +47,7 @@ def heat_map(margin: Tensor) -> Tensor:
 def region_importance(margin: Tensor, masks: Tensor) -> Tensor:
     """Signed share of each region in all evidence, sum_v M_i(v) m(v) / sum_v |m(v)|, shape (N,), from -1 to 1.
 
-    Positive: the region speaks for the predicted class; negative: against it. ``margin`` (D, H, W) from
+    Positive: the region speaks for the class shown; negative: against it. ``margin`` (D, H, W) from
     ``class_margin``, ``masks`` (N, D, H, W) soft regions on the same grid. Regions may overlap, so the shares need not
     add up to 1. All zeros when there is no evidence at all.
     """

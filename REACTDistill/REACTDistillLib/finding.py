@@ -7,16 +7,20 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .files import read_volume, write_volume
+from .geometry import box_within
 from .graph import RegionGraph
-from .volume import Volume
+from .volume import Box, Grid, Volume
 
 NOT_A_MEDICAL_DEVICE = "Research software, not a medical device: not for diagnosis or treatment decisions."
-_FORMAT = 1
+_FORMAT = 2
 _FILES = frozenset({"finding.json", "attention.nrrd", "probabilities.csv", "regions.csv"})
 
 
@@ -38,17 +42,41 @@ class Provenance:
 class Finding:
     """What a student says of a case.
 
-    ``probabilities`` by class name, in the order of the card; ``attention`` is a heat map from 0 to 1 on the grid of
-    the source sequence (see ``attention.class_map``); ``warnings`` are sentences for the reader, never empty words.
+    ``probabilities`` by class name, in the order of the card; ``grid`` is that of the source sequence. ``shown_class``
+    is the class that ``attention`` and the importance in ``graph`` speak of. ``attention`` is a heat map from 0 to 1
+    (see ``attention.heat_map``) on the voxels of the source, cropped to a box outside which it is 0. ``warnings`` are
+    sentences for the reader, never empty words. Raises ValueError when ``shown_class`` has no probability or the
+    voxels of ``attention`` are not voxels of ``grid``.
     """
 
     case_identifier: str
     task: str
     probabilities: dict[str, float]
+    grid: Grid
+    shown_class: str
     attention: Volume | None
     graph: RegionGraph | None
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.shown_class not in self.probabilities:
+            raise ValueError(f'The class shown, "{self.shown_class}", is none of {", ".join(self.probabilities)}.')
+        if self.attention is not None and self.attention_box is None:
+            raise ValueError("The voxels of the heat map are not voxels of the image that was graded.")
+
+    @property
+    def attention_box(self) -> Box | None:
+        """The box of ``grid`` that the heat map fills; None without a heat map."""
+        return None if self.attention is None else box_within(self.attention.grid, self.grid)
+
+    def whole_attention(self) -> Volume | None:
+        """The heat map on all of ``grid``, 0 where it was cropped; None without a heat map."""
+        if self.attention is None or self.attention_box is None:
+            return None
+        whole = np.zeros(self.grid.shape_kji, dtype=np.float32)
+        whole[self.attention_box.slices] = self.attention.array_kji
+        return Volume(whole, self.grid)
 
     @property
     def predicted_class(self) -> str:
@@ -63,7 +91,8 @@ class Finding:
         """Write ``finding.json``, ``attention.nrrd``, ``probabilities.csv`` and ``regions.csv`` into a new ``folder``.
 
         The folder appears complete or not at all. An existing folder is replaced only if it holds nothing but an
-        earlier Finding. Raises ValueError as ``check_result_folder`` does.
+        earlier Finding. ``attention.nrrd`` has all voxels of ``grid``, for overlay in any viewer. Raises ValueError as
+        ``check_result_folder`` does.
         """
         check_result_folder(folder)
         folder = Path(folder).resolve()  # so that "." has a name and a parent
@@ -80,9 +109,10 @@ class Finding:
         return folder
 
     def _write(self, folder: Path) -> None:
-        (folder / "finding.json").write_text(json.dumps(self._header(), indent=1), encoding="utf-8")
-        if self.attention is not None:
-            write_volume(self.attention, folder / "attention.nrrd")
+        (folder / "finding.json").write_text(json.dumps(self.to_json(), indent=1), encoding="utf-8")
+        heat = self.whole_attention()
+        if heat is not None:
+            write_volume(heat, folder / "attention.nrrd")
         with (folder / "probabilities.csv").open("w", newline="", encoding="utf-8") as stream:
             rows = csv.writer(stream)
             rows.writerow(["class", "probability"])
@@ -90,7 +120,9 @@ class Finding:
         if self.graph is not None:
             _write_regions(self.graph, folder / "regions.csv")
 
-    def _header(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
+        """All but the voxels of the heat map, for ``json.dumps``; ``from_json`` is the way back."""
+        box = self.attention_box
         return {
             "format": _FORMAT,
             "case": self.case_identifier,
@@ -100,7 +132,9 @@ class Finding:
             "notices": self.notices(),
             "warnings": list(self.warnings),
             "provenance": asdict(self.provenance),
-            "attention": None if self.attention is None else "attention.nrrd",
+            "shown_class": self.shown_class,
+            "grid": {"shape_kji": self.grid.shape_kji, "ijk_to_ras": self.grid.ijk_to_ras.tolist()},
+            "attention": None if box is None else {"file": "attention.nrrd", "box_kji": [box.lower_kji, box.upper_kji]},
             "graph": None if self.graph is None else self.graph.to_json(),
         }
 
@@ -113,16 +147,29 @@ class Finding:
         header = json.loads(path.read_text(encoding="utf-8"))
         if header.get("format") != _FORMAT:
             raise ValueError(f'"{path}" has format {header.get("format")}, this version reads format {_FORMAT}.')
-        attention = None if header["attention"] is None else read_volume(path.parent / header["attention"])
+        return cls.from_json(header, _read_attention(path.parent, header["attention"]))
+
+    @classmethod
+    def from_json(cls, header: Mapping[str, Any], attention: Volume | None) -> Finding:
+        """The Finding that ``to_json`` described, with its heat map."""
         return cls(
             header["case"],
             header["task"],
             header["probabilities"],
+            Grid(tuple(header["grid"]["shape_kji"]), header["grid"]["ijk_to_ras"]),
+            header["shown_class"],
             attention,
             None if header["graph"] is None else RegionGraph.from_json(header["graph"]),
             Provenance(**header["provenance"]),
             tuple(header["warnings"]),
         )
+
+
+def _read_attention(folder: Path, entry: dict[str, Any] | None) -> Volume | None:
+    if entry is None:
+        return None
+    lower_kji, upper_kji = (tuple(corner) for corner in entry["box_kji"])
+    return read_volume(folder / entry["file"]).cropped(Box(lower_kji, upper_kji))
 
 
 def check_result_folder(folder: Path | str) -> None:

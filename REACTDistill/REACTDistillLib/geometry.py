@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from .separable import count_pieces, parallel_axes, sample_linear, sample_nearest
 from .volume import Box, Grid, Volume
 
 Interpolation = Literal["linear", "nearest"]
+# Points of two grids closer than this (in voxels) are one: it is the rounding of their matrices, not a shift.
+_SAME_PLACE_VOXELS = 1e-6
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
 
 
@@ -23,17 +26,38 @@ def resample(volume: Volume, grid: Grid, *, interpolation: Interpolation = "line
     """
     if interpolation not in _INTERPOLATORS:
         raise ValueError(f'interpolation must be "linear" or "nearest", got "{interpolation}".')
-    if volume.grid.same_as(grid):
-        return (
-            volume
-            if volume.is_mask and interpolation == "nearest"
-            else Volume(volume.array_kji.astype(np.float32), grid)
-        )
     as_mask = volume.is_mask and interpolation == "nearest"
-    box = _box_reached(volume.grid, grid)
+    if volume.grid.same_as(grid):
+        return volume if as_mask else Volume(volume.array_kji.astype(np.float32), grid)
+    offset_kji = _lattice_offset(grid, volume.grid)
+    if offset_kji is not None:
+        return Volume(_copied(volume, grid, offset_kji, bool(outside) if as_mask else np.float32(outside)), grid)
+    box = box_reached(volume.grid, grid)
     if box is None:
         return Volume(np.full(grid.shape_kji, bool(outside) if as_mask else outside), grid)
     source = volume.cropped(box)
+    axes = parallel_axes(np.linalg.inv(source.grid.ijk_to_ras) @ grid.ijk_to_ras, grid.shape_kji)
+    if axes is not None and interpolation == "nearest":
+        return Volume(sample_nearest(source.array_kji, axes, grid.shape_kji, outside=outside), grid)
+    if axes is not None:
+        return Volume(sample_linear(source.array_kji, axes, grid.shape_kji, outside=outside), grid)
+    return Volume(_sampled_by_itk(source, grid, interpolation, outside), grid)
+
+
+def _copied(volume: Volume, grid: Grid, offset_kji: tuple[int, int, int], outside: bool | np.float32) -> NDArray[Any]:
+    """The voxels of a grid that has the voxels of the volume, a whole number of them away."""
+    array = np.full(grid.shape_kji, outside)
+    there, here = [], []
+    for offset, size, source_size in zip(offset_kji, grid.shape_kji, volume.grid.shape_kji, strict=True):
+        first, last = max(0, offset), min(source_size, offset + size)
+        there.append(slice(first, max(first, last)))
+        here.append(slice(first - offset, max(first, last) - offset))
+    array[tuple(here)] = volume.array_kji[tuple(there)]
+    return array
+
+
+def _sampled_by_itk(source: Volume, grid: Grid, interpolation: Interpolation, outside: float) -> NDArray[Any]:
+    as_mask = source.is_mask and interpolation == "nearest"
     # Both images are put into index space and the transform carries the geometry: so shear needs no special case.
     index_to_index = np.linalg.inv(source.grid.ijk_to_ras) @ grid.ijk_to_ras
     transform = sitk.AffineTransform(index_to_index[:3, :3].ravel().tolist(), index_to_index[:3, 3].tolist(), [0.0] * 3)
@@ -49,11 +73,11 @@ def resample(volume: Volume, grid: Grid, *, interpolation: Interpolation = "line
         float(outside),
     )
     array = sitk.GetArrayFromImage(image)
-    return Volume(array.astype(bool) if as_mask else array, grid)
+    return array.astype(bool) if as_mask else array
 
 
-def _box_reached(source: Grid, target: Grid) -> Box | None:
-    """The voxels of ``source`` that points of ``target`` can see, or None when the two boxes are apart."""
+def box_reached(source: Grid, target: Grid) -> Box | None:
+    """The voxels of ``source`` that points of ``target`` can see, or None when the two grids are apart."""
     ijk = source.to_ijk(target.corners_ras())
     lower = np.floor(ijk.min(axis=0)).astype(int)[::-1] - 1
     upper = np.ceil(ijk.max(axis=0)).astype(int)[::-1] + 2
@@ -63,17 +87,37 @@ def _box_reached(source: Grid, target: Grid) -> Box | None:
     return Box(tuple(lower.tolist()), tuple(upper.tolist()))
 
 
+def box_within(part: Grid, whole: Grid) -> Box | None:
+    """The box of ``whole`` whose voxels are those of ``part``, or None when they do not share their voxels.
+
+    They do when ``part`` has the same voxel axes, lies a whole number of voxels away and does not reach beyond.
+    """
+    offset_kji = _lattice_offset(part, whole)
+    if offset_kji is None:
+        return None
+    upper_kji = tuple(low + size for low, size in zip(offset_kji, part.shape_kji, strict=True))
+    inside = all(low >= 0 and up <= size for low, up, size in zip(offset_kji, upper_kji, whole.shape_kji, strict=True))
+    return Box(offset_kji, upper_kji) if inside else None  # type: ignore[arg-type]
+
+
+def _lattice_offset(part: Grid, whole: Grid) -> tuple[int, int, int] | None:
+    """Index in ``whole`` of the first voxel of ``part``, or None when their voxels do not lie on one lattice."""
+    index_to_index = np.linalg.inv(whole.ijk_to_ras) @ part.ijk_to_ras
+    offset = np.rint(index_to_index[:3, 3])
+    drift = np.abs(index_to_index[:3, :3] - np.eye(3)) @ part.shape_kji[::-1]
+    apart = np.abs(index_to_index[:3, 3] - offset) + drift
+    return tuple(offset[::-1].astype(int).tolist()) if apart.max() < _SAME_PLACE_VOXELS else None
+
+
 def mask_box(mask: NDArray[np.bool_]) -> Box | None:
     """Smallest box around the true voxels of a (K, J, I) array, or None when there are none."""
-    lower, upper = [], []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
-        if hit.size == 0:
-            return None
-        lower.append(int(hit[0]))
-        upper.append(int(hit[-1]) + 1)
-    return Box(tuple(lower), tuple(upper))  # type: ignore[arg-type]
+    slices = np.flatnonzero([one.any() for one in mask])
+    if slices.size == 0:
+        return None
+    first, last = int(slices[0]), int(slices[-1]) + 1
+    columns = np.logical_or.reduce(mask[first:last], axis=0)  # (J, I)
+    rows, places = np.flatnonzero(columns.any(axis=1)), np.flatnonzero(columns.any(axis=0))
+    return Box((first, int(rows[0]), int(places[0])), (last, int(rows[-1]) + 1, int(places[-1]) + 1))
 
 
 def mask_extent_ras(mask: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -81,46 +125,66 @@ def mask_extent_ras(mask: Volume) -> tuple[NDArray[np.float64], NDArray[np.float
 
     Raises ValueError when the mask is empty.
     """
-    array = mask.array_kji.astype(bool, copy=False)
-    k, j = np.nonzero(array.any(axis=2))
-    if k.size == 0:
+    box = mask_box(mask.array_kji.astype(bool, copy=False))
+    if box is None:
         raise ValueError("the mask is empty.")
-    rows = array[k, j]  # only the first and the last true voxel of a row can be extreme
-    first = rows.argmax(axis=1)
-    last = array.shape[2] - 1 - rows[:, ::-1].argmax(axis=1)
-    ras = mask.grid.to_ras(np.concatenate([np.stack([i, j, k], axis=1) for i in (first, last)]))
+    if np.count_nonzero(mask.grid.ijk_to_ras[:3, :3]) == 3:  # no axis is oblique: the corners of the box are extreme
+        ijk = np.array([box.lower_kji[::-1], np.array(box.upper_kji[::-1]) - 1])
+    else:
+        ijk = np.array(box.lower_kji[::-1]) + _row_ends_ijk(mask.array_kji[box.slices].astype(bool, copy=False))
+    ras = mask.grid.to_ras(ijk)
     return ras.min(axis=0), ras.max(axis=0)
 
 
+def _row_ends_ijk(array: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Indices (N, 3) in I, J, K order of the first and the last true voxel of each row: only these can be extreme."""
+    k, j = np.nonzero(array.any(axis=2))
+    rows = array[k, j]
+    first = rows.argmax(axis=1)
+    last = array.shape[2] - 1 - rows[:, ::-1].argmax(axis=1)
+    return np.concatenate([np.stack([i, j, k], axis=1) for i in (first, last)])
+
+
 def area_average(mask: Volume, grid: Grid) -> NDArray[np.float32]:
-    """Share of each voxel of ``grid`` that the mask covers, float32 (K, J, I); see ``area_averages``."""
-    k, j, i = np.nonzero(mask.array_kji)
-    return area_averages(mask.grid, np.stack([i, j, k], axis=1), np.ones((1, k.size), dtype=bool), grid)[0]
+    """Share of each voxel of ``grid`` that the mask covers, float32 (K, J, I), values from 0 to 1.
 
-
-def area_averages(
-    source: Grid, voxels_ijk: NDArray[np.int64], members: NDArray[np.bool_], grid: Grid
-) -> NDArray[np.float32]:
-    """Share of each voxel of ``grid`` that each of N masks covers, float32 (N, K, J, I), values from 0 to 1.
-
-    The masks are given as the voxels (V, 3) of ``source`` that are in any of them, and ``members`` (N, V). Each voxel
-    is cut into pieces no longer than a sixth of a voxel of ``grid``, and the volume of each piece is put into the voxel
-    in which its center lies. So a mask keeps its volume however small it is and however coarse ``grid`` is; the part
-    outside ``grid`` is lost.
+    Each voxel of the mask is cut into pieces no longer than a sixth of a voxel of ``grid``, and the volume of each
+    piece is put into the voxel in which its center lies. So a mask keeps its volume however small it is and however
+    coarse ``grid`` is; the part outside ``grid`` is lost.
     """
-    index_to_index = np.linalg.inv(grid.ijk_to_ras) @ source.ijk_to_ras
-    turn = index_to_index[:3, :3].T
-    pieces_ijk = np.maximum(1, np.ceil(6 * np.abs(turn).max(axis=1) - 1e-9)).astype(int)
+    array = mask.array_kji.astype(bool, copy=False)
+    index_to_index = np.linalg.inv(grid.ijk_to_ras) @ mask.grid.ijk_to_ras
+    axes = parallel_axes(index_to_index, mask.grid.shape_kji)
+    if axes is None:
+        covered, pieces = _count_oblique_pieces(array, index_to_index, grid.shape_kji)
+    else:
+        covered, pieces = count_pieces(array, axes, grid.shape_kji)
+    piece_share = mask.grid.voxel_ml / grid.voxel_ml / pieces
+    return np.minimum(covered * piece_share, 1.0).astype(np.float32)
+
+
+def _count_oblique_pieces(
+    mask: NDArray[np.bool_], index_to_index: NDArray[np.float64], shape_kji: tuple[int, int, int]
+) -> tuple[NDArray[np.float64], int]:
+    """As ``separable.count_pieces``, for axes that are not parallel."""
+    turn_kji = index_to_index[2::-1, 2::-1]
+    pieces_kji = np.maximum(1, np.ceil(6 * np.abs(turn_kji).max(axis=0) - 1e-9)).astype(int)
+    steps = np.meshgrid(*((np.arange(n) + 0.5) / n - 0.5 for n in pieces_kji), indexing="ij")
+    steps_kji = turn_kji @ np.reshape(steps, (3, -1))  # (3, pieces)
+    plane_kji = turn_kji[:, 1:] @ np.indices(mask.shape[1:]).reshape(2, -1)  # (3, J * I)
     # The small shift gives centers that lie exactly between two voxels one side, whatever the order of the axes.
-    start = voxels_ijk @ turn + (index_to_index[:3, 3] + 0.5 + 1e-6)  # (V, 3)
-    steps = [(np.arange(n) + 0.5) / n - 0.5 for n in pieces_ijk]
-    sizes = np.array(grid.shape_kji[::-1])
-    covered = np.zeros((len(members), int(sizes.prod())))
-    for step in np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3):
-        cell = np.floor(start + step @ turn).astype(np.int64)  # (V, 3) as i, j, k
-        inside = ((cell >= 0) & (cell < sizes)).all(axis=1)
-        flat = (cell[:, 2] * sizes[1] + cell[:, 1]) * sizes[0] + cell[:, 0]
-        for row, member in zip(covered, members, strict=True):
-            row += np.bincount(flat[inside & member], minlength=row.size)
-    piece_share = source.voxel_ml / grid.voxel_ml / float(np.prod(pieces_ijk))
-    return np.minimum(covered * piece_share, 1.0).astype(np.float32).reshape(len(members), *grid.shape_kji)
+    start_kji = index_to_index[2::-1, 3] + 0.5 + 1e-6
+    covered = np.zeros(int(np.prod(shape_kji)))
+    for k in np.flatnonzero(mask.any(axis=(1, 2))):
+        centers_kji = plane_kji[:, np.flatnonzero(mask[k])] + (start_kji + turn_kji[:, 0] * k)[:, None]  # (3, V)
+        for step_kji in steps_kji.T:
+            covered += _counted(centers_kji + step_kji[:, None], shape_kji)
+    return covered.reshape(shape_kji), steps_kji.shape[1]
+
+
+def _counted(places_kji: NDArray[np.float64], shape_kji: tuple[int, int, int]) -> NDArray[np.int64]:
+    """How many of the places (3, V) lie in each voxel, those outside left out, (K * J * I,)."""
+    k, j, i = np.floor(places_kji).astype(np.int64)
+    inside = (k >= 0) & (k < shape_kji[0]) & (j >= 0) & (j < shape_kji[1]) & (i >= 0) & (i < shape_kji[2])
+    voxels = (k * shape_kji[1] + j) * shape_kji[2] + i
+    return np.bincount(voxels[inside], minlength=int(np.prod(shape_kji)))

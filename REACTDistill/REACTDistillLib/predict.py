@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .case import Case
 from .finding import Finding
+from .memory import Memory
 from .progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
@@ -16,14 +17,23 @@ if TYPE_CHECKING:
 
 
 def predict(
-    case: Case, student: Student | Path | str, *, device: str = "auto", progress: ProgressCallback | None = None
+    case: Case,
+    student: Student | Path | str,
+    *,
+    device: str = "auto",
+    progress: ProgressCallback | None = None,
+    shown_class: str | None = None,
+    memory: Memory | None = None,
 ) -> Finding:
     """Return what ``student`` says of ``case``, in the geometry of the case.
 
     ``student`` is a student file, loaded on ``device`` ("auto", "cpu", "cuda", "mps"), or a Student that was loaded
     before and stays where it is. The device used is reported in the Finding. ``progress(stage, done, total)`` is called
-    between steps and may raise ``Cancelled``. Raises ValueError with one sentence when a required sequence or region is
-    missing, masks and image are apart, the intensities are not those of the modality, or the student file is unsound.
+    between steps and may raise ``Cancelled``. Heat map and importance speak of ``shown_class``, the predicted class
+    when it is None. With a ``memory`` whatever rests on the same Volumes and the same Student as in the call before is
+    not made again; the answer is the same. Raises ValueError with one sentence when a required sequence or region is
+    missing, masks and image are apart, the intensities are not those of the modality, the class is not one of the
+    card, or the student file is unsound.
     """
     if isinstance(student, (str, Path)):
         from .student import load_student
@@ -32,12 +42,15 @@ def predict(
     elif device not in ("auto", str(student.device)):
         raise ValueError(f'The student is loaded on "{student.device}"; load it again to run on "{device}".')
     check_case(case, student.card)
+    _check_class(shown_class, student.card)
     import torch
 
     from .recipes import recipe_named
 
     try:
-        finding = recipe_named(student.card.recipe).predict(student, case, progress or silent)
+        finding = recipe_named(student.card.recipe).predict(
+            student, case, progress=progress or silent, shown_class=shown_class, memory=memory or Memory()
+        )
     except torch.OutOfMemoryError as error:
         raise ValueError(
             f'The memory of "{student.device}" is full; close other programs or use device "cpu".'
@@ -46,12 +59,17 @@ def predict(
 
 
 def check_case(case: Case, card: Card) -> None:
-    """Raise ValueError when the case lacks what the card requires, ."""
+    """Raise ValueError when the case lacks a sequence or a mask that the card requires."""
     for what, wanted, found in (("sequence", card.sequences, case.sequences), ("mask", card.regions, case.regions)):
         missing = [name for name in wanted["required"] if name not in found]
         if missing:
             there = ", ".join(sorted(found)) or "none"
             raise ValueError(f'"{card.name}" needs the {what} "{missing[0]}", but the case has: {there}; add it.')
+
+
+def _check_class(shown_class: str | None, card: Card) -> None:
+    if shown_class is not None and shown_class not in card.classes:
+        raise ValueError(f'"{card.name}" has no class "{shown_class}"; its classes are {", ".join(card.classes)}.')
 
 
 def _unused(case: Case, card: Card) -> list[str]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from .geometry import area_average, area_averages, mask_box, mask_extent_ras, resample
+from .boxedmask import BoxedMask, union
+from .geometry import area_average, mask_box, mask_extent_ras, resample
+from .memory import Memory
+from .sectors import slabs
 from .volume import Box, Grid, Volume
 
 RegionKind = Literal["tumor", "shell", "sector", "parenchyma"]
+_Extent = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 SHELL_MM = 10.0
 SECTORS = 4
@@ -23,64 +26,74 @@ MOST_TUMORS = 16
 # Nearly the R axis. The small A and S parts put voxels of one sagittal plane in an order, so that no sector is empty.
 _RIGHT_TO_LEFT = np.array((-1.0, 1e-3, 1e-6))
 _OUTSIDE = "The liver mask lies outside the image; check that both belong to the same scan."
-_Voxels = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One node of the region graph: its voxels in the image."""
+
+    name: str
+    kind: RegionKind
+    mask: BoxedMask
 
 
 @dataclass(frozen=True, eq=False)
 class LiverRegions:
     """The regions of one liver.
 
-    ``grid`` is a box of the image's grid around the liver, ``voxels_ijk`` (V, 3) are the voxels of the liver in it,
-    tumors included, and ``members`` (N, V) tells which of them belong to which region. ``names`` and ``kinds`` have N
-    entries. ``inside_image`` is the share of the liver mask that the image holds.
+    ``liver`` is the mask of the liver, tumors included, on a box of the grid ``image``. ``inside_image`` is the share
+    of the liver mask that the image holds.
     """
 
-    grid: Grid
-    voxels_ijk: NDArray[np.int64]
-    names: tuple[str, ...]
-    kinds: tuple[RegionKind, ...]
-    members: NDArray[np.bool_]
+    image: Grid
+    liver: Volume
+    regions: tuple[Region, ...]
     inside_image: float
 
-    @cached_property
-    def voxels_ras(self) -> NDArray[np.float64]:
-        """Centers of the voxels of the liver in RAS mm, (V, 3)."""
-        return self.grid.to_ras(self.voxels_ijk)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each of the N regions."""
+        return tuple(region.name for region in self.regions)
+
+    @property
+    def kinds(self) -> tuple[RegionKind, ...]:
+        """Kind of each of the N regions."""
+        return tuple(region.kind for region in self.regions)
 
     @property
     def volumes_ml(self) -> NDArray[np.float64]:
         """Volume of each region, (N,)."""
-        return self.members.sum(axis=1) * self.grid.voxel_ml
+        return np.array([region.mask.count for region in self.regions]) * self.image.voxel_ml
 
     @property
     def centroids_ras(self) -> NDArray[np.float64]:
         """Mean place of the voxels of each region in RAS mm, (N, 3)."""
-        return np.stack([self.voxels_ras[member].mean(axis=0) for member in self.members])
+        return self.image.to_ras([region.mask.center_ijk for region in self.regions])
 
-    @property
-    def liver(self) -> Volume:
-        """The whole liver as a mask."""
-        return self.mask(np.ones(len(self.voxels_ijk), dtype=np.bool_))
+    def mask(self, name: str) -> Volume:
+        """One region as a mask on a box of the image."""
+        return self.regions[self.names.index(name)].mask.on(self.image)
 
-    def mask(self, member: NDArray[np.bool_]) -> Volume:
-        """The chosen voxels of the liver, (V,), as a mask on ``grid``."""
-        array = np.zeros(self.grid.shape_kji, dtype=bool)
-        i, j, k = self.voxels_ijk[member].T
-        array[k, j, i] = True
-        return Volume(array, self.grid)
+    def union_of(self, kind: RegionKind) -> Volume | None:
+        """Voxels that are in any region of that kind, on a box of the image; None when there is no such region."""
+        masks = [region.mask for region in self.regions if region.kind == kind]
+        return union(masks).on(self.image) if masks else None
 
-    def union_of(self, kind: RegionKind) -> NDArray[np.bool_]:
-        """Voxels of the liver that are in any region of that kind, (V,)."""
-        rows = [index for index, one in enumerate(self.kinds) if one == kind]
-        return np.asarray(self.members[rows].any(axis=0))
-
-    def soft_masks(self, members: NDArray[np.bool_], grid: Grid) -> NDArray[np.float32]:
-        """Regions (N, V) as soft masks on a feature grid by area averaging, (N, K, J, I)."""
-        return area_averages(self.grid, self.voxels_ijk, members, grid)
+    def soft_masks(self, grid: Grid) -> NDArray[np.float32]:
+        """Each region as a soft mask on a feature grid by area averaging, (N, K, J, I)."""
+        return np.stack([area_average(region.mask.on(self.image), grid) for region in self.regions])
 
 
-def liver_regions(liver: Volume, tumor: Volume | None, image: Grid) -> LiverRegions:
-    """Return the regions of a liver, at least 4 of them, as masks on a box of the grid ``image``.
+@dataclass(frozen=True, eq=False)
+class _Tumor:
+    """A tumor in the image, and all voxels within SHELL_MM of it (tumor included)."""
+
+    mask: BoxedMask
+    near: BoxedMask
+
+
+def liver_regions(liver: Volume, tumor: Volume | None, image: Grid, memory: Memory | None = None) -> LiverRegions:
+    """Return the regions of a liver, at least 4 of them, as masks on boxes of the grid ``image``.
 
     In this order: ``tumor_1`` ... by falling volume (26-connected components of the tumor mask; the smallest beyond 16
     are joined in ``tumor_other``), ``shell_1`` ... (liver within 10 mm of that tumor and in no tumor; missing where a
@@ -89,53 +102,85 @@ def liver_regions(liver: Volume, tumor: Volume | None, image: Grid) -> LiverRegi
     ``parenchyma`` (liver in no tumor and no shell; missing when nothing remains). Shells and sectors may overlap.
 
     The liver is the union of both masks: tumors count as liver whether or not the liver mask holds them. Distances are
-    in mm, whatever the spacing. Raises ValueError when a mask is empty, when they lie outside the image or apart.
+    in mm, whatever the spacing. With a ``memory`` the mask that did not change is not looked at again, and a liver that
+    comes out the same is the same Volume. Raises ValueError when a mask is empty, when they lie outside the image or
+    apart.
     """
-    work = image.cropped(_box_of(image, *_extent_of_both(liver, tumor)))
-    pieces = [] if tumor is None else [_onto(piece, work) for piece in _components(tumor)]
-    pieces = [piece for piece in pieces if piece.any()]
-    if tumor is not None and not pieces:
-        raise ValueError("The tumor mask lies outside the image; check that both belong to the same scan.")
-    drawn = resample(liver, work, interpolation="nearest").array_kji.astype(bool, copy=False)
-    whole = drawn.copy()
-    for piece in pieces:
-        whole |= piece
-    k, j, i = np.nonzero(whole)
-    if k.size == 0:
+    memory = memory or Memory()
+    extents = _extents(liver, tumor, memory)
+    tumors = [] if tumor is None else memory.recall("tumors", (tumor, image), lambda: _tumors(tumor, image, memory))
+    box = _box_of(image, *extents)
+    drawn = resample(liver, image.cropped(box), interpolation="nearest").array_kji.astype(bool, copy=False)
+    whole = union([BoxedMask(box, drawn), *(one.mask for one in tumors)])
+    whole = memory.settle("liver", whole, _same_mask)
+    _check_size(whole.count)
+    found = _regions(tumors, whole, image)
+    inside = np.count_nonzero(drawn) * image.voxel_ml / (_count(liver) * liver.grid.voxel_ml)
+    volume = memory.recall("liver volume", (whole, image), lambda: whole.on(image))
+    return LiverRegions(image, volume, tuple(one for one in found if one.mask.count), min(1.0, inside))
+
+
+def _same_mask(one: BoxedMask, other: BoxedMask) -> bool:
+    return one.box == other.box and np.array_equal(one.array_kji, other.array_kji)
+
+
+def _check_size(count: int) -> None:
+    if count == 0:
         raise ValueError(_OUTSIDE)
-    if k.size < SECTORS:
-        raise ValueError(f"The liver mask covers {k.size} voxels of the image; at least {SECTORS} are needed.")
-    voxels = np.stack([i, j, k], axis=1)
-    found = _regions(pieces, (k, j, i), work.to_ras(voxels), work)
-    inside = float(drawn.sum()) * work.voxel_ml / (float(liver.array_kji.sum()) * liver.grid.voxel_ml)
-    names, kinds, members = zip(*(one for one in found if one[2].any()), strict=True)
-    return LiverRegions(work, voxels, names, kinds, np.stack(members), min(1.0, inside))
+    if count < SECTORS:
+        raise ValueError(f"The liver mask covers {count} voxels of the image; at least {SECTORS} are needed.")
 
 
-def _extent_of_both(liver: Volume, tumor: Volume | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _count(mask: Volume) -> int:
+    return int(np.count_nonzero(mask.array_kji))
+
+
+def _extents(liver: Volume, tumor: Volume | None, memory: Memory) -> _Extent:
     if not liver.is_mask or (tumor is not None and not tumor.is_mask):
         raise ValueError("Liver and tumor must be masks (bool), not images.")
-    if not liver.array_kji.any():
-        raise ValueError("The liver mask is empty; draw or choose the liver.")
-    lower, upper = mask_extent_ras(liver)
+    empty = "The liver mask is empty; draw or choose the liver."
+    lower, upper = memory.recall("liver extent", (liver,), lambda: _extent(liver, empty))
     if tumor is None:
         return lower, upper
-    if not tumor.array_kji.any():
-        raise ValueError("The tumor mask is empty; draw the tumor, or grade without a tumor mask.")
-    tumor_lower, tumor_upper = mask_extent_ras(tumor)
+    empty = "The tumor mask is empty; draw the tumor, or grade without a tumor mask."
+    tumor_lower, tumor_upper = memory.recall("tumor extent", (tumor,), lambda: _extent(tumor, empty))
     if (tumor_lower > upper + SHELL_MM).any() or (tumor_upper < lower - SHELL_MM).any():
         raise ValueError("The tumor mask lies away from the liver mask; check that both belong to this image.")
     return np.minimum(lower, tumor_lower), np.maximum(upper, tumor_upper)
 
 
+def _extent(mask: Volume, sentence_when_empty: str) -> _Extent:
+    if not mask.array_kji.any():
+        raise ValueError(sentence_when_empty)
+    return mask_extent_ras(mask)
+
+
 def _box_of(image: Grid, lower_ras: NDArray[np.float64], upper_ras: NDArray[np.float64]) -> Box:
+    """The voxels of the image between two corners, and one more on each side."""
+    box = _box_or_none(image, lower_ras, upper_ras)
+    if box is None:
+        raise ValueError(_OUTSIDE)
+    return box
+
+
+def _box_or_none(image: Grid, lower_ras: NDArray[np.float64], upper_ras: NDArray[np.float64]) -> Box | None:
     corners = np.stack(np.meshgrid(*zip(lower_ras, upper_ras, strict=True), indexing="ij"), axis=-1).reshape(8, 3)
     ijk = image.to_ijk(corners)
     lower = np.maximum(np.floor(ijk.min(axis=0)).astype(int)[::-1] - 1, 0)
     upper = np.minimum(np.ceil(ijk.max(axis=0)).astype(int)[::-1] + 2, image.shape_kji)
-    if (lower >= upper).any():
-        raise ValueError(_OUTSIDE)
-    return Box(tuple(lower.tolist()), tuple(upper.tolist()))
+    return None if (lower >= upper).any() else Box(tuple(lower.tolist()), tuple(upper.tolist()))
+
+
+def _tumors(tumor: Volume, image: Grid, memory: Memory) -> list[_Tumor]:
+    masks = [mask for mask in (_onto(piece, image) for piece in _components(tumor)) if mask is not None]
+    if not masks:
+        raise ValueError("The tumor mask lies outside the image; check that both belong to the same scan.")
+    return [_with_neighborhood(number, mask, image, memory) for number, mask in enumerate(masks)]
+
+
+def _with_neighborhood(number: int, mask: BoxedMask, image: Grid, memory: Memory) -> _Tumor:
+    mask = memory.settle(f"tumor {number}", mask, _same_mask)
+    return _Tumor(mask, memory.recall(f"near tumor {number}", (mask, image), lambda: _near(mask, image)))
 
 
 def _components(tumor: Volume) -> Iterable[Volume]:
@@ -148,7 +193,7 @@ def _components(tumor: Volume) -> Iterable[Volume]:
     largest = int(numbers.max())
     pieces = [_boxed(numbers == number, part.grid) for number in range(1, min(largest, MOST_TUMORS) + 1)]
     # Parts of one size come in the order of the voxel axes, which is not a property of the patient.
-    pieces.sort(key=lambda piece: (-piece.array_kji.sum(), *np.round(mask_extent_ras(piece)[0], 3)))
+    pieces.sort(key=lambda piece: (-_count(piece), *np.round(mask_extent_ras(piece)[0], 3)))
     return pieces if largest <= MOST_TUMORS else [*pieces, _boxed(numbers > MOST_TUMORS, part.grid)]
 
 
@@ -158,58 +203,42 @@ def _boxed(mask: NDArray[np.bool_], grid: Grid) -> Volume:
     return Volume(mask, grid).cropped(box)
 
 
-def _onto(mask: Volume, grid: Grid) -> NDArray[np.bool_]:
-    """The mask on another grid; a mask smaller than a voxel keeps the voxel it covers most."""
-    nearest = resample(mask, grid, interpolation="nearest").array_kji.astype(bool)
-    if nearest.any():
-        return nearest
-    covered = area_average(mask, grid)
-    kept = np.zeros_like(nearest)
-    if covered.any():
-        kept[np.unravel_index(covered.argmax(), covered.shape)] = True
-    return kept
+def _onto(mask: Volume, image: Grid) -> BoxedMask | None:
+    """The mask on the grid of the image, or None outside; smaller than a voxel it keeps the voxel it covers most."""
+    box = _box_or_none(image, *mask_extent_ras(mask))
+    if box is None:
+        return None
+    part = image.cropped(box)
+    nearest = resample(mask, part, interpolation="nearest").array_kji.astype(bool, copy=False)
+    if not nearest.any():
+        covered = area_average(mask, part)
+        if not covered.any():
+            return None
+        nearest = np.zeros_like(nearest)
+        nearest[np.unravel_index(covered.argmax(), covered.shape)] = True
+    return BoxedMask(box, nearest).trimmed()
 
 
-def _regions(
-    pieces: list[NDArray[np.bool_]], voxels_kji: _Voxels, voxels_ras: NDArray[np.float64], grid: Grid
-) -> list[tuple[str, RegionKind, NDArray[np.bool_]]]:
-    """Name, kind and members (V,) of every region, empty ones included."""
-    numbers = [str(n + 1) if n < MOST_TUMORS else "other" for n in range(len(pieces))]
-    tumors = [piece[voxels_kji] for piece in pieces]
-    outside = ~np.any([np.zeros(len(voxels_ras), dtype=bool), *tumors], axis=0)
-    shells = [_near(piece, voxels_kji, grid) & outside for piece in pieces]
-    remaining = outside & ~np.any([~outside, *shells], axis=0)
-    sectors = _sectors(outside if outside.sum() >= SECTORS else np.ones_like(outside), voxels_ras)
+def _near(tumor: BoxedMask, image: Grid) -> BoxedMask:
+    """Voxels within SHELL_MM of the tumor, measured between voxel centers; a shear is left out."""
+    spacing_mm = image.spacing_ijk_mm
+    box = tumor.box.grown([int(np.ceil(SHELL_MM / mm)) + 1 for mm in spacing_mm[::-1]], image.shape_kji)
+    mask = sitk.GetImageFromArray(tumor.within(box).astype(np.uint8))
+    mask.SetSpacing(spacing_mm.tolist())
+    distance = sitk.SignedMaurerDistanceMap(mask, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    return BoxedMask(box, sitk.GetArrayViewFromImage(distance) <= SHELL_MM + 1e-4)  # ITK measures in float32
+
+
+def _regions(tumors: list[_Tumor], liver: BoxedMask, image: Grid) -> list[Region]:
+    """Every region, empty ones included."""
+    numbers = [str(n + 1) if n < MOST_TUMORS else "other" for n in range(len(tumors))]
+    outside = liver.without([tumor.mask for tumor in tumors])
+    shells = [outside.inside(tumor.near) for tumor in tumors]
+    right_to_left_kji = (_RIGHT_TO_LEFT @ image.ijk_to_ras[:3, :3])[::-1]
+    sectors = slabs(outside if outside.count >= SECTORS else liver, right_to_left_kji, SECTORS)
     return [
-        *((f"tumor_{n}", "tumor", member) for n, member in zip(numbers, tumors, strict=True)),
-        *((f"shell_{n}", "shell", member) for n, member in zip(numbers, shells, strict=True)),
-        *((f"sector_{n + 1}", "sector", member) for n, member in enumerate(sectors)),
-        ("parenchyma", "parenchyma", remaining),
+        *(Region(f"tumor_{n}", "tumor", tumor.mask) for n, tumor in zip(numbers, tumors, strict=True)),
+        *(Region(f"shell_{n}", "shell", shell) for n, shell in zip(numbers, shells, strict=True)),
+        *(Region(f"sector_{n + 1}", "sector", sector) for n, sector in enumerate(sectors)),
+        Region("parenchyma", "parenchyma", outside.without(shells)),
     ]
-
-
-def _near(tumor: NDArray[np.bool_], voxels_kji: _Voxels, grid: Grid) -> NDArray[np.bool_]:
-    """Voxels (V,) within SHELL_MM of the tumor, measured between voxel centers; a shear is left out."""
-    margin = [int(np.ceil(SHELL_MM / mm)) + 1 for mm in grid.spacing_ijk_mm[::-1]]
-    box = mask_box(tumor)
-    assert box is not None  # pieces are never empty
-    box = box.grown(margin, tumor.shape)
-    image = sitk.GetImageFromArray(tumor[box.slices].astype(np.uint8))
-    image.SetSpacing(grid.spacing_ijk_mm.tolist())
-    distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    near = np.zeros_like(tumor)
-    near[box.slices] = sitk.GetArrayViewFromImage(distance) <= SHELL_MM + 1e-4  # ITK measures in float32
-    return near[voxels_kji]
-
-
-def _sectors(tissue: NDArray[np.bool_], voxels_ras: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
-    """Members (V,) of the quarters of the tissue from right to left."""
-    which = np.flatnonzero(tissue)
-    cuts = [which.size * n // SECTORS for n in range(1, SECTORS)]
-    order = np.argpartition(voxels_ras[which] @ _RIGHT_TO_LEFT, cuts)
-    sectors = []
-    for part in np.split(which[order], cuts):
-        sector = np.zeros_like(tissue)
-        sector[part] = True
-        sectors.append(sector)
-    return sectors

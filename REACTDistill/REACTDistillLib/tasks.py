@@ -12,6 +12,7 @@ import numpy as np
 
 from .case import Case
 from .exchange import VolumeDescription, volume_from_file, volume_to_file
+from .freememory import check_memory
 from .memory import Memory
 from .progress import ProgressCallback
 from .volume import Grid, Volume
@@ -104,6 +105,7 @@ def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer
     holder, folder = request["holder"], Path(request["folder"])
     progress("load", 0, 2)
     volumes = warm.volumes(holder, {**request["sequences"], **request["regions"]}, folder)
+    check_memory(volumes.values())
     progress("load", 1, 2)
     student = warm.student(holder, request["student"], request["device"])
     progress("load", 2, 2)
@@ -121,7 +123,13 @@ def _masks(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
     from .masks import read_masks
 
     progress("read", 0, 2)
-    masks = read_masks(Path(request["path"]), reference=_empty_image(request["grid"]))
+    path = Path(request["path"])
+    try:
+        masks = read_masks(path, reference=_empty_image(request["grid"]))
+    except ValueError as error:
+        # Applications log what they show, and a path may hold the name of a patient.
+        sentence = str(error).replace(f'"{path}"', "The chosen file").replace(str(path), "...")
+        raise ValueError(sentence) from error
     progress("read", 1, 2)
     regions: list[dict[str, str | VolumeDescription]] = []
     for number, (name, mask) in enumerate(masks.items()):

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from REACTDistillLib.case import Case
+from REACTDistillLib.volume import Volume
 
-from .segments import maskFromSegment, unionOfMasks
+from .segmentmasks import maskFromSegmentInSteps, unionOfMasks
+from .steps import resultOf
 from .volumes import volumeFromNode
 
 
 def caseFromNodes(
-    ctVolume: Any, segmentation: Any, liverSegmentId: str, tumorSegmentIds: str | Sequence[str] | None = None
+    ctVolume: Any,
+    segmentation: Any,
+    liverSegmentId: str,
+    tumorSegmentIds: str | Sequence[str] | None = None,
+    *,
+    petVolume: Any = None,
 ) -> Case:
-    """Case with sequence "ct" and regions "liver" and, if segments are given for it, "tumor" (all of them together).
+    """Case with sequences "ct" and, if a PET is given, "pet_fdg", and regions "liver" and, if it has segments, "tumor".
 
-    Segments may have any names and order and may overlap; they meet the CT in world RAS mm. The case is called "case":
-    node names often hold patient names. Raises ValueError as ``volumeFromNode`` and ``maskFromSegment`` do, and for a
-    node that is missing.
+    The region "tumor" is all its segments together. Segments may have any names and order and may overlap; they meet
+    the CT in world RAS mm. The case is called "case": node names often hold patient names. Raises ValueError as
+    ``volumeFromNode`` and ``maskFromSegment`` do, and for a node that is missing.
     """
+    sequences = {"ct": ctVolume} if petVolume is None else {"ct": ctVolume, "pet_fdg": petVolume}
+    regions = resultOf(regionsInSteps(ctVolume, segmentation, liverSegmentId, tumorSegmentIds))
+    return Case({name: volumeFromNode(node) for name, node in sequences.items()}, regions, identifier="case")
+
+
+def regionsInSteps(
+    ctVolume: Any, segmentation: Any, liverSegmentId: str, tumorSegmentIds: str | Sequence[str] | None
+) -> Generator[None, None, dict[str, Volume]]:
+    """The masks of ``caseFromNodes``, pausing every few milliseconds; raises as it does."""
     if ctVolume is None:
         raise ValueError("no CT volume is chosen; choose one.")
     if segmentation is None:
@@ -27,8 +43,10 @@ def caseFromNodes(
     ids = [tumorSegmentIds] if isinstance(tumorSegmentIds, str) else list(tumorSegmentIds or ())
     if liverSegmentId in ids:
         raise ValueError(f'segment "{liverSegmentId}" is chosen as liver and as tumor; choose two different segments.')
-    regions = {"liver": maskFromSegment(segmentation, liverSegmentId)}
-    tumors = [maskFromSegment(segmentation, segmentId) for segmentId in ids if segmentId]
+    regions = {"liver": (yield from maskFromSegmentInSteps(segmentation, liverSegmentId))}
+    tumors = []
+    for segmentId in filter(None, ids):
+        tumors.append((yield from maskFromSegmentInSteps(segmentation, segmentId)))
     if tumors:
         regions["tumor"] = unionOfMasks(tumors)
-    return Case(sequences={"ct": volumeFromNode(ctVolume)}, regions=regions, identifier="case")
+    return regions

@@ -55,12 +55,9 @@ def graphPolyData(graph: RegionGraph, worldToLocal: NDArray[np.floating]) -> Any
     return polyData
 
 
-def addGraphModel(polyData: Any, name: str, colorNode: Any, *, transformNode: Any = None) -> Any:
-    """New model node of a region graph, visible in 3D and, where a slice cuts it, in slice views."""
+def addGraphModel(name: str, colorNode: Any) -> Any:
+    """New model node for a ``graphPolyData``, visible in 3D and, where a slice cuts it, in slice views."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", name)
-    if transformNode is not None:
-        node.SetAndObserveTransformNodeID(transformNode.GetID())
-    node.SetAndObservePolyData(polyData)
     display = slicer.vtkMRMLModelDisplayNode()
     display.SetVisibility2D(True)  # off by default
     display.SetSliceIntersectionThickness(3)

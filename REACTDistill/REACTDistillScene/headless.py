@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +50,7 @@ def _boot(slicer: Any) -> None:
 
     vtk.vtkObject.GlobalWarningDisplayOff()  # the wheel lacks terminology and color files and says so, once per logic
     folder = tempfile.mkdtemp(prefix="reactdistill-scene-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     scene = slicer.vtkMRMLScene()
     applicationLogic = _applicationLogic(slicer, vtk, scene, folder)
     logics = _moduleLogics(slicer, scene, applicationLogic)

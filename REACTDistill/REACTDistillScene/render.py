@@ -15,7 +15,7 @@ from . import annotations as notes
 from . import graphmodel
 from .colors import heatColors, importanceColors
 from .offscreen import SliceView, ThreeDView, temporaryNodes
-from .segments import segmentName
+from .segmentmasks import segmentName
 from .transforms import mapPoints, transformToWorld
 from .volumes import setDisplay
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from .layers import Layers, restoreFills, restoreSlices, showInSlices, showOutlinesOnly
+from .resultheader import ResultHeader
 from .results import FindingNodes
-from .tables import cells
+from .tables import NOTICE, PREDICTED_CLASS, PROBABILITY, STUDENT, STUDENT_SHA256, STUDENT_VERSION, cells
 
-_PROBABILITY = "Probability of "
-_NOTICE = "Notice"
 _BAR_STEPS = 1000
 
 
@@ -22,28 +22,60 @@ class ResultPanel:
     While the heat map is shown it keeps what the slice views showed before, and brings that back at the end.
     """
 
-    def __init__(self, ui: Any) -> None:
-        self._ui = ui
+    def __init__(self, ui: Any, onShownClass: Callable[[str], None], reliabilityOf: Callable[[str], str]) -> None:
+        """``onShownClass`` is called with a class, or "" for the predicted one, when the user chooses it.
+
+        ``reliabilityOf`` returns rich text for the SHA-256 of a student's tensors.
+        """
+        self._ui, self._onShownClass, self._reliabilityOf = ui, onShownClass, reliabilityOf
+        self.header = ResultHeader(ui.resultHeaderPlace)
         self._userLayers: dict[str, Layers] = {}
         self._userFills: list[str] = []
         self._shownAttention: Any = None
-        self._shownTable: Any = None
+        self._shown: dict[str, str] = {}
+        ui.probabilityTable.columnCount = 2
+        ui.shownClassComboBox.connect("currentIndexChanged(int)", self._onClassChosen)
 
-    def showTable(self, tableNode: Any) -> None:
+    def showTable(self, tableNode: Any, shownClass: str) -> None:
         """Fill in class, probabilities and notices from a table node; hide the section without one."""
         self._ui.resultButton.visible = tableNode is not None
-        if tableNode is None or tableNode is self._shownTable:
-            self._shownTable = tableNode
-            return
-        self._shownTable = tableNode
-        rows = dict(cells(tableNode))
-        notices = [html.escape(value) for item, value in rows.items() if item.startswith(_NOTICE)]
-        self._ui.predictionLabel.text = _("Most probable grade: {grade}").format(
-            grade=f"<b>{html.escape(rows.get('Predicted class', ''))}</b>"
+        rows = {} if tableNode is None else dict(cells(tableNode))
+        if rows and rows != self._shown:
+            self._fill(rows)
+        self._shown = rows
+        if rows:
+            self._selectClass(shownClass)
+
+    def _fill(self, rows: dict[str, str]) -> None:
+        predicted = html.escape(rows.get(PREDICTED_CLASS, ""))
+        student = _("{name} {version}").format(name=rows.get(STUDENT, ""), version=rows.get(STUDENT_VERSION, ""))
+        reliability = self._reliabilityOf(rows.get(STUDENT_SHA256, ""))
+        self.header.show(
+            headline=_("Most probable grade: {grade}").format(grade=f"<b>{predicted}</b>"),
+            notices=[value for item, value in rows.items() if item.startswith(NOTICE)],
+            reliability=f"<i>{html.escape(student)}</i><br>{reliability}",
         )
-        self._ui.noticesLabel.text = "<br>".join(notices)
-        probabilities = {key: value for key, value in rows.items() if key.startswith(_PROBABILITY)}
-        self._fillProbabilities({key[len(_PROBABILITY) :]: float(value) for key, value in probabilities.items()})
+        probabilities = _probabilitiesIn(rows)
+        self._fillProbabilities(probabilities)
+        self._fillClasses([*probabilities], rows.get(PREDICTED_CLASS, ""))
+
+    def _fillClasses(self, classes: list[str], predicted: str) -> None:
+        comboBox = self._ui.shownClassComboBox
+        comboBox.blockSignals(True)
+        comboBox.clear()
+        comboBox.addItem(_("{grade} (most probable)").format(grade=predicted), "")
+        for name in classes:
+            comboBox.addItem(name, name)
+        comboBox.blockSignals(False)
+
+    def _selectClass(self, shownClass: str) -> None:
+        comboBox = self._ui.shownClassComboBox
+        comboBox.blockSignals(True)
+        comboBox.currentIndex = max(0, comboBox.findData(shownClass))
+        comboBox.blockSignals(False)
+
+    def _onClassChosen(self, index: int) -> None:
+        self._onShownClass(self._ui.shownClassComboBox.itemData(index) or "")
 
     def showAttention(self, attentionNode: Any, ctVolume: Any, segmentation: Any, *, opacity: float) -> None:
         """Show the heat map over the CT in the slice views, or, without a heat map, what was there before.
@@ -66,7 +98,7 @@ class ResultPanel:
 
     def forget(self) -> None:
         """Nothing is shown any more, for instance because the scene is closed."""
-        self._userLayers, self._userFills, self._shownAttention, self._shownTable = {}, [], None, None
+        self._userLayers, self._userFills, self._shownAttention, self._shown = {}, [], None, {}
 
     def _fillProbabilities(self, probabilities: dict[str, float]) -> None:
         import qt
@@ -84,6 +116,10 @@ class ResultPanel:
         table.resizeColumnToContents(0)
         height = sum(table.rowHeight(row) for row in range(len(probabilities)))
         table.setFixedHeight(height + 2 * table.frameWidth)
+
+
+def _probabilitiesIn(rows: dict[str, str]) -> dict[str, float]:
+    return {key[len(PROBABILITY) :]: float(value) for key, value in rows.items() if key.startswith(PROBABILITY)}
 
 
 def _compositesWith(attentionNode: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from .colors import addAttentionColors, addGraphColors
 from .graphmodel import addGraphModel, graphPolyData
 from .hierarchy import placeBeside, removeItem
 from .layers import takeOutOfSlices
-from .tables import addFindingTable, addRegionTable
-from .transforms import transformToWorld
+from .steps import resultOf
+from .tables import fillFindingTable, fillRegionTable
+from .transforms import mapPoints
 from .volumes import localIjkToRas, setDisplay
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 ATTENTION_ATTRIBUTE = "REACTDistill.Attention"
 RESULT_ATTRIBUTE = "REACTDistill.Result"
+
+Make = Callable[[str, Mapping[str, Any]], Any]
+Update = Callable[[Any, "Finding", Any, NDArray[np.floating]], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class FindingNodes:
         """The nodes that exist, without None."""
         return [node for node in (getattr(self, field.name) for field in fields(self)) if node is not None]
 
+    def inScene(self) -> dict[str, Any]:
+        """The nodes that are in the scene, by field."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: one for name, one in named.items() if one is not None and slicer.mrmlScene.IsNodePresent(one)}
+
 
 def showFinding(finding: Finding, ctVolume: Any, *, name: str | None = None) -> FindingNodes:
     """New nodes that show a Finding beside the CT: in its study, under its parent transform.
@@ -48,20 +58,37 @@ def showFinding(finding: Finding, ctVolume: Any, *, name: str | None = None) -> 
     "attention", "graph" and, for the color tables, "attention colors" and "graph colors". An existing name gets a
     number, "... 1", "... 2": no node is ever overwritten. If the CT was moved after it was graded, the results are at
     the new place, on the same anatomy.
-    Raises ValueError when the heat map does not have the voxels of the CT.
+    Raises ValueError when the Finding is one of an image with other voxels than the CT.
+    """
+    return resultOf(showFindingInSteps(finding, ctVolume, name=name))
+
+
+def showFindingInSteps(
+    finding: Finding, ctVolume: Any, *, name: str | None = None, earlier: FindingNodes | None = None
+) -> Generator[None, None, FindingNodes]:
+    """Like ``showFinding``, pausing between the nodes; closed half-way, it removes the nodes it has made.
+
+    With ``earlier``, the nodes of an earlier Finding of the same CT are brought up to date instead, which is quicker
+    and keeps how they are shown; those that are no longer in the scene are made anew.
     """
     worldToLocal = _worldToLocal(finding, ctVolume)
-    name = _freeName(name or f"{ctVolume.GetName()} grade")
-    nodes = FindingNodes(
-        table=addFindingTable(finding, name, when=datetime.now()),
-        **_attentionNodes(finding, ctVolume, name),
-        **_graphNodes(finding, ctVolume, name, worldToLocal),
-    )
-    for node in nodes.present():
-        _mark(node, finding)
-        if not node.IsA("vtkMRMLColorNode"):
-            placeBeside(node, ctVolume)
-    return nodes
+    kept = {} if earlier is None else earlier.inScene()
+    name = kept["table"].GetName() if "table" in kept else _freeName(name or f"{ctVolume.GetName()} grade")
+    nodes = dict(kept)
+    try:
+        for field, suffix, make, update in _PARTS:
+            if _isPartOf(finding, field):
+                if field not in nodes:
+                    nodes[field] = make(f"{name}{suffix}", nodes)
+                update(nodes[field], finding, ctVolume, worldToLocal)
+                _mark(nodes[field], finding)
+                if field not in kept and not nodes[field].IsA("vtkMRMLColorNode"):
+                    placeBeside(nodes[field], ctVolume)
+                yield
+    except GeneratorExit:
+        removeFinding(FindingNodes(**{"table": None, **{k: node for k, node in nodes.items() if k not in kept}}))
+        raise
+    return FindingNodes(**nodes)
 
 
 def removeFinding(nodes: FindingNodes) -> None:
@@ -79,43 +106,74 @@ def removeFinding(nodes: FindingNodes) -> None:
 def _worldToLocal(finding: Finding, ctVolume: Any) -> NDArray[np.floating]:
     """From the world as it was when the case was graded to the CT's own RAS mm.
 
-    The heat map's grid tells where the CT lay then; without one the CT is taken to lie still.
+    The grid of the Finding tells where the CT lay then.
     """
-    if finding.attention is None:
-        return np.linalg.inv(transformToWorld(ctVolume))
     shapeKji = ctVolume.GetImageData().GetDimensions()[::-1]
-    if finding.attention.grid.shape_kji != shapeKji:
+    if finding.grid.shape_kji != shapeKji:
         raise ValueError(
-            "the result does not belong to this volume: its heat map has "
-            f"{finding.attention.grid.shape_kji} voxels (K, J, I), the volume {shapeKji}; grade this volume first."
+            "the result does not belong to this volume: it is of an image with "
+            f"{finding.grid.shape_kji} voxels (K, J, I), the volume has {shapeKji}; grade this volume first."
         )
-    return localIjkToRas(ctVolume) @ np.linalg.inv(finding.attention.grid.ijk_to_ras)
+    return localIjkToRas(ctVolume) @ np.linalg.inv(finding.grid.ijk_to_ras)
 
 
-def _attentionNodes(finding: Finding, ctVolume: Any, name: str) -> dict[str, Any]:
-    if finding.attention is None:
-        return {}
-    colors = addAttentionColors(f"{name} attention colors")
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} attention")
+def _isPartOf(finding: Finding, field: str) -> bool:
+    if field in ("attention", "attentionColors"):
+        return finding.attention is not None
+    return field == "table" or finding.graph is not None
+
+
+def _makeNode(className: str) -> Make:
+    return lambda name, nodes: slicer.mrmlScene.AddNewNodeByClass(className, name)
+
+
+def _makeAttention(name: str, nodes: Mapping[str, Any]) -> Any:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetAttribute(ATTENTION_ATTRIBUTE, "1")
+    setDisplay(node, displayRange=(0.0, 1.0), colorNodeId=nodes["attentionColors"].GetID())
+    return node
+
+
+def _updateAttention(node: Any, finding: Finding, ctVolume: Any, worldToLocal: NDArray[np.floating]) -> None:
+    assert finding.attention is not None
+    assert finding.attention_box is not None
+    wasModifying = node.StartModify()
     node.SetAndObserveTransformNodeID(ctVolume.GetTransformNodeID())
     node.CopyOrientation(ctVolume)
-    slicer.util.updateVolumeFromArray(node, finding.attention.array_kji.astype(np.float32, copy=False))
-    setDisplay(node, displayRange=(0.0, 1.0), colorNodeId=colors.GetID())
-    node.SetAttribute(ATTENTION_ATTRIBUTE, "1")
-    return {"attention": node, "attentionColors": colors}
+    lowerIjk = np.array(finding.attention_box.lower_kji[::-1])
+    node.SetOrigin(mapPoints(localIjkToRas(ctVolume), lowerIjk).tolist())
+    slicer.util.updateVolumeFromArray(node, finding.attention.array_kji)
+    node.EndModify(wasModifying)
 
 
-def _graphNodes(finding: Finding, ctVolume: Any, name: str, worldToLocal: NDArray[np.floating]) -> dict[str, Any]:
-    if finding.graph is None:
-        return {}
-    colors = addGraphColors(f"{name} graph colors")
-    polyData = graphPolyData(finding.graph, worldToLocal)
-    node = addGraphModel(polyData, f"{name} graph", colors, transformNode=ctVolume.GetParentTransformNode())
-    return {
-        "regionTable": addRegionTable(finding.graph, f"{name} regions"),
-        "graph": node,
-        "graphColors": colors,
-    }
+def _updateGraph(node: Any, finding: Finding, ctVolume: Any, worldToLocal: NDArray[np.floating]) -> None:
+    assert finding.graph is not None
+    node.SetAndObserveTransformNodeID(ctVolume.GetTransformNodeID())
+    node.SetAndObservePolyData(graphPolyData(finding.graph, worldToLocal))
+
+
+def _updateTable(node: Any, finding: Finding, *_: Any) -> None:
+    fillFindingTable(node, finding, when=datetime.now())
+
+
+def _updateRegionTable(node: Any, finding: Finding, *_: Any) -> None:
+    assert finding.graph is not None
+    fillRegionTable(node, finding.graph)
+
+
+def _leave(*_: Any) -> None:
+    """Colors do not depend on the Finding."""
+
+
+# Field of FindingNodes, ending of the name, how the node is made and how it is brought up to date, in this order.
+_PARTS: tuple[tuple[str, str, Make, Update], ...] = (
+    ("attentionColors", " attention colors", lambda name, _: addAttentionColors(name), _leave),
+    ("attention", " attention", _makeAttention, _updateAttention),
+    ("graphColors", " graph colors", lambda name, _: addGraphColors(name), _leave),
+    ("graph", " graph", lambda name, nodes: addGraphModel(name, nodes["graphColors"]), _updateGraph),
+    ("regionTable", " regions", _makeNode("vtkMRMLTableNode"), _updateRegionTable),
+    ("table", "", _makeNode("vtkMRMLTableNode"), _updateTable),
+)
 
 
 def _mark(node: Any, finding: Finding) -> None:

@@ -6,44 +6,51 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import slicer
 import vtk
 
 if TYPE_CHECKING:
     from REACTDistillLib.finding import Finding
     from REACTDistillLib.graph import RegionGraph
 
+PREDICTED_CLASS = "Predicted class"
+SHOWN_CLASS = "Shown class"
+PROBABILITY = "Probability of "
+NOTICE = "Notice"
+STUDENT = "Student"
+STUDENT_VERSION = "Student version"
+STUDENT_SHA256 = "Student tensors SHA-256"
 
-def addFindingTable(finding: Finding, name: str, *, when: datetime) -> Any:
-    """New table node with columns Item and Value: classes with probabilities, provenance, then every notice.
+
+def fillFindingTable(node: Any, finding: Finding, *, when: datetime) -> None:
+    """Give a table node the columns Item and Value: classes with probabilities, provenance, then every notice.
 
     The notices are rows, so they stay with the numbers when the table is exported.
     """
     provenance = finding.provenance
-    rows = [("Predicted class", finding.predicted_class)]
-    rows += [(f"Probability of {label}", f"{value:.4f}") for label, value in finding.probabilities.items()]
+    rows = [(PREDICTED_CLASS, finding.predicted_class), (SHOWN_CLASS, finding.shown_class)]
+    rows += [(f"{PROBABILITY}{label}", f"{value:.4f}") for label, value in finding.probabilities.items()]
     rows += [
-        ("Student", provenance.student),
-        ("Student version", provenance.student_version),
-        ("Student tensors SHA-256", provenance.tensors_sha256),
+        (STUDENT, provenance.student),
+        (STUDENT_VERSION, provenance.student_version),
+        (STUDENT_SHA256, provenance.tensors_sha256),
         ("Software version", provenance.software_version),
         ("Device", provenance.device),
         ("Seconds", f"{provenance.seconds:.2f}"),
         ("Date", when.strftime("%Y-%m-%d %H:%M:%S")),
         ("Intended use", provenance.intended_use),
     ]
-    rows += [(f"Notice {number}", notice) for number, notice in enumerate(finding.notices(), start=1)]
-    return _addTable(name, {"Item": [row[0] for row in rows], "Value": [row[1] for row in rows]})
+    rows += [(f"{NOTICE} {number}", notice) for number, notice in enumerate(finding.notices(), start=1)]
+    _fill(node, {"Item": [row[0] for row in rows], "Value": [row[1] for row in rows]})
 
 
-def addRegionTable(graph: RegionGraph, name: str) -> Any:
-    """New table node with one row per region: name, kind, volume, centroid in world RAS mm, importance."""
+def fillRegionTable(node: Any, graph: RegionGraph) -> None:
+    """Give a table node one row per region: name, kind, volume, centroid in world RAS mm, importance."""
     columns: dict[str, Sequence[str] | Sequence[float]] = {"Region": graph.names, "Kind": graph.kinds}
     columns["Volume (ml)"] = [round(float(volume), 3) for volume in graph.volumes_ml]
     for axis, letter in enumerate("RAS"):
         columns[f"{letter} (mm)"] = [round(float(center), 2) for center in graph.centroids_ras[:, axis]]
     columns["Importance"] = [round(float(importance), 4) for importance in graph.importance]
-    return _addTable(name, columns)
+    _fill(node, columns)
 
 
 def cells(tableNode: Any) -> list[list[str]]:
@@ -53,9 +60,9 @@ def cells(tableNode: Any) -> list[list[str]]:
     return [[table.GetValue(row, column).ToString() for column in columns] for row in range(table.GetNumberOfRows())]
 
 
-def _addTable(name: str, columns: dict[str, Sequence[str] | Sequence[float]]) -> Any:
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name)
+def _fill(node: Any, columns: dict[str, Sequence[str] | Sequence[float]]) -> None:
     wasModifying = node.StartModify()
+    node.RemoveAllColumns()
     for title, values in columns.items():
         array = vtk.vtkStringArray() if isinstance(values[0], str) else vtk.vtkDoubleArray()
         array.SetName(title)
@@ -65,4 +72,3 @@ def _addTable(name: str, columns: dict[str, Sequence[str] | Sequence[float]]) ->
     node.SetUseColumnTitleAsColumnHeader(True)
     node.SetLocked(True)
     node.EndModify(wasModifying)
-    return node

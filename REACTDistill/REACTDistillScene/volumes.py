@@ -21,14 +21,19 @@ def volumeFromNode(volumeNode: Any) -> Volume:
     The linear parent transform is part of the matrix. Raises ValueError for a node without image data, for a volume
     with several values per voxel and for a non-linear parent transform.
     """
+    return Volume(scalarArray(volumeNode).astype(np.float32), worldGrid(volumeNode))
+
+
+def scalarArray(volumeNode: Any) -> NDArray[np.number]:
+    """The voxels of a scalar volume node (K, J, I) as they are, not copied; ValueError as ``volumeFromNode``."""
     image = volumeNode.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
         raise ValueError("the volume holds no voxels; choose one that is loaded.")
     components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise ValueError(f"the volume has {components} values per voxel; choose a scalar volume, such as a CT.")
-    arrayKji = slicer.util.arrayFromVolume(volumeNode).astype(np.float32)
-    return Volume(arrayKji, worldGrid(volumeNode))
+    arrayKji: NDArray[np.number] = slicer.util.arrayFromVolume(volumeNode)
+    return arrayKji
 
 
 def worldGrid(volumeNode: Any) -> Grid:

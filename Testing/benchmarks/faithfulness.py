@@ -12,15 +12,17 @@ import argparse
 
 import numpy as np
 import torch
+from REACTDistillLib.attention import class_margin
 from REACTDistillLib.case import Case
 from REACTDistillLib.geometry import resample
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.recipes import preparation_of, recipe_named
 from REACTDistillLib.recipes.reactkd.inputs import student_grid
-from REACTDistillLib.recipes.reactkd.recipe import read_sample, region_graph
+from REACTDistillLib.recipes.reactkd.recipe import feature_map, read_pools, read_regions, region_graph
 from REACTDistillLib.regions import LiverRegions, liver_regions
 from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import Student, load_student
+from REACTDistillLib.volume import Volume
 
 RECIPE = recipe_named("reactkd")
 FIRST_UNSEEN_SEED = 100_000  # far from the seeds of any training cohort
@@ -55,46 +57,43 @@ def changes(student: Student, case: Case, rng: np.random.Generator) -> dict[str,
     preparation = preparation_of(student.card)
     regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"].grid)
     sample = RECIPE.prepare(case, preparation)
-    reading = read_sample(student, sample)
     stride = student.network.stride_kji
     grid = student_grid(regions.liver, preparation, stride)
-    graph, _ = region_graph(reading, regions, grid.strided(stride))
+    reading = read_regions(student, feature_map(student, sample["image"]), regions, grid.strided(stride))
+    predicted = int(reading.probabilities.argmax())
+    graph = region_graph(reading, regions, class_margin(reading.evidence, predicted))
     best = int(np.abs(graph.importance).argmax())
     other = int(rng.choice([index for index in range(len(graph.names)) if index != best]))
     chosen = dict(
         zip(
             NAMES,
             (
-                member_of(regions, graph.names[best]),
-                member_of(regions, graph.names[other]),
+                regions.mask(graph.names[best]),
+                regions.mask(graph.names[other]),
                 same_volume(regions, graph.names[best], rng),
             ),
             strict=True,
         )
     )
-    predicted = int(reading["probabilities"].argmax())
     result = {}
-    for name, member in chosen.items():
-        share = torch.from_numpy(resample(regions.mask(member), grid).array_kji)
-        without = {**sample, "image": sample["image"] * (1 - share)}
-        after = read_sample(student, without)["probabilities"]
-        result[name] = abs(float(after[predicted] - reading["probabilities"][predicted]))
+    for name, mask in chosen.items():
+        share = torch.from_numpy(resample(mask, grid).array_kji)
+        features = feature_map(student, sample["image"] * (1 - share))
+        after, _ = read_pools(student, features, sample["pools"])
+        result[name] = abs(float(after[predicted] - reading.probabilities[predicted]))
     return result
 
 
-def member_of(regions: LiverRegions, name: str) -> np.ndarray:
-    return regions.members[regions.names.index(name)]
-
-
-def same_volume(regions: LiverRegions, name: str, rng: np.random.Generator) -> np.ndarray:
+def same_volume(regions: LiverRegions, name: str, rng: np.random.Generator) -> Volume:
     """The parenchyma voxels nearest to a random one, as many as the region has (or all)."""
-    wanted = int(member_of(regions, name).sum())
-    parenchyma = np.flatnonzero(member_of(regions, "parenchyma"))
-    center = regions.voxels_ras[rng.choice(parenchyma)]
-    distance = np.linalg.norm(regions.voxels_ras[parenchyma] - center, axis=1)
-    member = np.zeros(len(regions.voxels_ijk), dtype=bool)
-    member[parenchyma[np.argsort(distance)[:wanted]]] = True
-    return member
+    wanted = int(regions.mask(name).array_kji.sum())
+    parenchyma = regions.mask("parenchyma")
+    voxels_kji = np.argwhere(parenchyma.array_kji)  # (V, 3)
+    places_ras = parenchyma.grid.to_ras(voxels_kji[:, ::-1])
+    distance = np.linalg.norm(places_ras - rng.choice(places_ras), axis=1)
+    array = np.zeros_like(parenchyma.array_kji)
+    array[tuple(voxels_kji[np.argsort(distance)[:wanted]].T)] = True
+    return Volume(array, parenchyma.grid)
 
 
 def wilcoxon(first: np.ndarray, second: np.ndarray) -> float:

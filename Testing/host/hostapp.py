@@ -5,22 +5,55 @@ Not the application: what is proven here must be seen once in 3D Slicer too.
 
 from __future__ import annotations
 
-import importlib.util
+import shutil
 import sys
 import tempfile
 import time
 import types
-import unittest
 from pathlib import Path
 
+import hostfiles
+import hostmodules
 import hostparameters
+import hostscene
+import hostscripted
+import hostsegments
 import hostwidgets
 import qt
 import slicer
-from PySide6.QtCore import Signal
+from hosteditor import qMRMLSegmentEditorWidget
+from hostlayout import LayoutManager
+from hostmodules import importModule
+from PySide6.QtCore import Property, Signal
+from pythonqt import qtClass
 from REACTDistillScene.headless import bootHeadless
 
+__all__ = ["importModule", "install", "openModule", "processEvents", "quitApplication", "restartSettings"]
 
+
+@qtClass
+class ModuleSelector(qt.QObject):
+    def selectModule(self, name):
+        slicer.app.moduleManager().selectModule(name)
+
+    selectedModule = Property(str, lambda self: slicer.app.moduleManager().selected())
+
+
+@qtClass
+class MainWindow(qt.QWidget):
+    def __init__(self):
+        super().__init__()
+        self.objectName = "qSlicerMainWindow"
+        self._standInSelector = ModuleSelector()
+
+    def moduleSelector(self):
+        return self._standInSelector
+
+    def statusBar(self):
+        return None
+
+
+@qtClass
 class Application(qt.QObject):
     """What modules ask ``slicer.app`` for; the rest comes from the headless application."""
 
@@ -28,23 +61,46 @@ class Application(qt.QObject):
 
     def __init__(self, core, *, mainWindow):
         super().__init__()
-        self._core, self._modules = core, {}
-        self._layoutManager = LayoutManager() if mainWindow else None
-        self.applicationName = "Host"
-        self.temporaryPath = tempfile.mkdtemp(prefix="reactdistill-host-")
-        self._settings = qt.QSettings(str(Path(self.temporaryPath) / "host.ini"), qt.QSettings.IniFormat)
+        self._standInCore, self._standInModules = core, hostmodules.ModuleManager()
+        self._standInFolder = tempfile.mkdtemp(prefix="reactdistill-host-")
+        qt.QSettings.file = str(Path(self._standInFolder) / "settings-1.ini")
+        self._standInFiles, self._standInExitCode = hostfiles.FileManager(), None
+        self._standInOptions = types.SimpleNamespace(
+            testingEnabled=True, noMainWindow=not mainWindow, runPythonAndExit=True
+        )
+        self._standInLayoutManager = LayoutManager(core.applicationLogic()) if mainWindow else None
+        self._standInMainWindow = MainWindow() if mainWindow else None
 
     def mrmlScene(self):
         return slicer.mrmlScene
 
     def applicationLogic(self):
-        return self._core.applicationLogic()
+        return self._standInCore.applicationLogic()
+
+    def moduleManager(self):
+        return self._standInModules
 
     def layoutManager(self):
-        return self._layoutManager
+        return self._standInLayoutManager
+
+    def mainWindow(self):
+        return self._standInMainWindow
+
+    def topLevelWidgets(self):
+        return () if self._standInMainWindow is None else (self._standInMainWindow,)
+
+    def coreIOManager(self):
+        return self._standInFiles
+
+    ioManager = coreIOManager
+
+    def commandOptions(self):
+        return self._standInOptions
 
     def settings(self):
-        return self._settings
+        return qt.QSettings()
+
+    userSettings = settings
 
     def testingEnabled(self):
         return True
@@ -52,153 +108,114 @@ class Application(qt.QObject):
     def processEvents(self, *_):
         qt.application.processEvents()
 
+    def exit(self, code=0):
+        self._standInExitCode = code
+
+    def exitCode(self):
+        return self._standInExitCode
+
     def setOverrideCursor(self, *_):
         pass
 
     def restoreOverrideCursor(self):
         pass
 
-
-class LayoutManager:
-    """Three slice views, each with a real composite node."""
-
-    def __init__(self):
-        self.layout = 0
-        self._composites = {}
-
-    def sliceViewNames(self):
-        return ("Red", "Yellow", "Green")
-
-    def sliceWidget(self, name):
-        node = self._composites.get(name)
-        if node is None or not slicer.mrmlScene.IsNodePresent(node):
-            node = slicer.vtkMRMLSliceCompositeNode()
-            node.SetSingletonTag(name)
-            node = self._composites[name] = slicer.mrmlScene.AddNode(node)
-        return types.SimpleNamespace(mrmlSliceCompositeNode=lambda: node)
+    applicationName = Property(str, lambda self: "Host")
+    temporaryPath = Property(str, lambda self: self._standInFolder)
+    cachePath = Property(str, lambda self: self._standInFolder)
+    slicerUserSettingsFilePath = Property(str, lambda self: qt.QSettings.file)
+    majorVersion, minorVersion = Property(int, lambda self: 5), Property(int, lambda self: 13)
+    isInstalled = Property(bool, lambda self: False)
 
 
-class ScriptedLoadableModule:
-    def __init__(self, parent):
-        self.parent, self.moduleName = parent, type(self).__name__
-        parent.title, parent.categories, parent.dependencies, parent.contributors = "", [], [], []
-        parent.helpText = parent.acknowledgementText = ""
-
-
-class ScriptedLoadableModuleWidget:
-    def __init__(self, parent=None):
-        self.moduleName = type(self).__name__.removesuffix("Widget")
-        self.parent, self.layout = parent, parent.layout()
-
-    def resourcePath(self, name):
-        return str(Path(sys.modules[self.moduleName].__file__).parent / "Resources" / name)
-
-    def setup(self):
-        pass
-
-    def cleanup(self):
-        pass
-
-    def onReload(self):
-        """As in the application: cleanup, new module, new widget, setup; neither exit nor enter."""
-        self.cleanup()
-        for child in self.parent.children():
-            if child.isWidgetType():
-                self.layout.removeWidget(child)
-                child.deleteLater()
-        module = importModule(Path(sys.modules[self.moduleName].__file__))
-        widget = getattr(module, f"{self.moduleName}Widget")(self.parent)
-        setattr(slicer.modules, f"{self.moduleName}Widget", widget)
-        widget.setup()
-
-
-class ScriptedLoadableModuleLogic:
-    def __init__(self, parent=None):
-        self.moduleName = type(self).__name__.removesuffix("Logic")
-
-    def getParameterNode(self):
-        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
-        if node is None:
-            node = slicer.vtkMRMLScriptedModuleNode()
-            node.SetSingletonTag(self.moduleName)
-            node.SetModuleName(self.moduleName)
-            node.SetName(self.moduleName)
-            node = slicer.mrmlScene.AddNode(node)
-        return node
-
-
-class ScriptedLoadableModuleTest(unittest.TestCase):
-    def runTest(self):
-        pass
-
-
-class Panel(hostwidgets.qMRMLWidget):
-    """The place of a module's widget in the application."""
-
-    def __init__(self):
-        super().__init__()
-        self.isEntered = False
-        qt.QVBoxLayout(self)
+def _packageStandIns():
+    scripted = types.ModuleType("slicer.ScriptedLoadableModule")
+    for name in ("Module", "ModuleWidget", "ModuleLogic", "ModuleTest"):
+        standIn = getattr(hostscripted, f"ScriptedLoadable{name}")
+        setattr(scripted, standIn.__name__, standIn)
+    translations = types.ModuleType("slicer.i18n")
+    translations.tr = lambda text: text
+    translations.translate = lambda context, text: text
+    for name, standIn in (
+        ("ScriptedLoadableModule", scripted),
+        ("i18n", translations),
+        ("parameterNodeWrapper", hostparameters),
+    ):
+        sys.modules[f"slicer.{name}"] = standIn
+        setattr(slicer, name, standIn)
 
 
 def install(*, mainWindow):
     """Put the stand-ins where modules look for them; returns a function that takes them away again."""
     core = bootHeadless()
-    hostwidgets.install()
-    scripted = types.ModuleType("slicer.ScriptedLoadableModule")
-    for standIn in (
-        ScriptedLoadableModule,
-        ScriptedLoadableModuleWidget,
-        ScriptedLoadableModuleLogic,
-        ScriptedLoadableModuleTest,
-    ):
-        setattr(scripted, standIn.__name__, standIn)
-    translations = types.ModuleType("slicer.i18n")
-    translations.tr = lambda text: text
-    translations.translate = lambda context, text: text
-    sys.modules["slicer.ScriptedLoadableModule"] = scripted
-    sys.modules["slicer.i18n"] = translations
-    sys.modules["slicer.parameterNodeWrapper"] = hostparameters
-    slicer.app = Application(core, mainWindow=mainWindow)
+    hostwidgets.install(
+        hostwidgets.qMRMLWidget,
+        hostwidgets.qMRMLNodeComboBox,
+        hostwidgets.qMRMLCheckableNodeComboBox,
+        hostwidgets.qMRMLSliderWidget,
+        hostsegments.qMRMLSegmentSelectorWidget,
+        hostsegments.qMRMLSegmentsTableView,
+        qMRMLSegmentEditorWidget,
+    )
+    _packageStandIns()
+    slicer.qSlicerScriptedLoadableModuleWidget = hostmodules.ModulePanel
+    slicer.qSlicerScriptedLoadableModule = hostmodules.ScriptedModule
+    waiting, slicer.util.delayDisplay = slicer.util.delayDisplay, lambda message, *_, **__: print(message)
+    slicer.app = application = Application(core, mainWindow=mainWindow)
+    for name in application.moduleManager().loadedModuleNames():
+        if not hasattr(slicer.modules, name.lower()):
+            setattr(slicer.modules, name.lower(), application.moduleManager().module(name))
+    items = hostscene.SubjectHierarchyItems(slicer.mrmlScene)
 
     def uninstall():
-        slicer.app = core
+        quitApplication()
+        items.stop()
+        if mainWindow:
+            application.layoutManager().stop()
+        slicer.app, slicer.util.delayDisplay = core, waiting
+        shutil.rmtree(application.temporaryPath)
 
     return uninstall
 
 
-def importModule(path):
-    """Import a module file as the application does, replacing an earlier import."""
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[path.stem] = module
-    specification.loader.exec_module(module)
-    return module
-
-
 def openModule(path):
-    """Module, widget and panel of a scripted module, set up and entered."""
-    module = importModule(path)
-    description = types.SimpleNamespace(path=str(path))
-    getattr(module, path.stem)(description)
-    if not description.title:
-        raise RuntimeError("Failed to retrieve module title")
-    panel = Panel()
-    panel.setMRMLScene(slicer.mrmlScene)
-    widget = getattr(module, f"{path.stem}Widget")(panel)
-    setattr(slicer.modules, f"{path.stem}Widget", widget)
-    try:
-        widget.setup()
-    finally:  # the application enters a half-built panel too
-        panel.isEntered = True
-        widget.enter()
-    return module, widget, panel
+    """Module, widget and panel of a scripted module, loaded, set up and entered.
+
+    Raises RuntimeError when the module cannot be loaded.
+    """
+    manager = slicer.app.moduleManager()
+    if path.stem not in manager.load([path]):
+        raise RuntimeError(f"module {path.stem} was not loaded")
+    slicer.app.startupCompleted.emit()
+    panel = manager.module(path.stem).widgetRepresentation()
+    manager.selectModule(path.stem)
+    return sys.modules[path.stem], panel.self(), panel
+
+
+def quitApplication():
+    """What the end of the application does: exit of the current module, cleanup of every one that was opened."""
+    manager = slicer.app.moduleManager()
+    for name in reversed(manager.loadedModuleNames()):
+        manager.unload(name)
+    processEvents()
+
+
+def restartSettings():
+    """The settings as the next start of the application finds them: booleans and numbers have become text."""
+    qt.QSettings().sync()
+    old = Path(qt.QSettings.file)
+    number = int(old.stem.rpartition("-")[2]) + 1
+    new = old.with_name(f"settings-{number}.ini")
+    if old.exists():
+        shutil.copyfile(old, new)
+    qt.QSettings.file = str(new)
 
 
 def processEvents(seconds=0.0, *, until=lambda: False):
     """Let the application work until the condition holds or the time is over; True when the condition holds."""
     end = time.monotonic() + seconds
     while True:
+        qt.application.sendPostedEvents(None, qt.QtCore.QEvent.Type.DeferredDelete.value)
         qt.application.sendPostedEvents()
         qt.application.processEvents()
         if until() or time.monotonic() >= end:

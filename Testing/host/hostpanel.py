@@ -10,8 +10,7 @@ import pytest
 MODULE = Path(__file__).resolve().parents[2] / "REACTDistill" / "REACTDistill.py"
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
+def saveUntrainedStudent(path, *, name="Untrained student", seed=0):
     """An untrained student on a coarse grid: every number it gives is real, and it is quick."""
     import torch
     from REACTDistillLib.recipes import recipe_named
@@ -21,9 +20,9 @@ def student(tmp_path_factory):
     recipe = recipe_named("reactkd")
     shape, spacing, classes = (32, 32, 32), (8.0, 8.0, 8.0), ("well", "moderate", "poor")
     preparation = recipe.preparation(classes, grid_shape_kji=shape, grid_spacing_kji_mm=spacing)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     card = draft(
-        name="Untrained student",
+        name=name,
         version="0.1.0",
         recipe="reactkd",
         network={"name": "GradeStudent", "config": preparation.network},
@@ -32,8 +31,13 @@ def student(tmp_path_factory):
         metrics={"ct": {"macro_auc": 0.5}},
         limitations="Untrained <on purpose>: its answers mean nothing.",
     )
-    path = tmp_path_factory.mktemp("student") / "untrained.safetensors"
     save_student(path, recipe.build_network(preparation.network), card)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    path = tmp_path_factory.mktemp("student") / "untrained.safetensors"
+    saveUntrainedStudent(path)
     return path
 
 
@@ -45,38 +49,42 @@ def mainWindow():
 
 @pytest.fixture
 def host(mainWindow):
+    """The stand-in host; anything that went wrong on it fails the test."""
     import hostapp
+    import hosterrors
+    import slicer
 
     uninstall = hostapp.install(mainWindow=mainWindow)
+    previous = hosterrors.collectObserverErrors()
+    hosterrors.clear()
+    slicer.mrmlScene.Clear(0)
     yield hostapp
     uninstall()
+    slicer.mrmlScene.Clear(0)
+    sys.excepthook = previous
+    assert hosterrors.problems() == []
 
 
 @pytest.fixture
 def panel(host, student, monkeypatch):
-    """The module's widget, entered, on an empty scene; errors in slots, observers and connections fail the test."""
-    import qt
+    """The module's widget, entered, on an empty scene; what it leaves behind fails the test."""
+    import hostorphans
     import REACTDistillLib.shipped
     import slicer
 
     monkeypatch.setattr(REACTDistillLib.shipped, "demo_student", lambda task: student)
-    observerErrors = []
-    monkeypatch.setattr(sys, "excepthook", lambda *error: observerErrors.append(error[1]))
-    slicer.mrmlScene.Clear(0)
-    for collected in (qt.slotErrors, qt.failedConnections, qt.textsFromNone):
-        collected.clear()
+    ledger = hostorphans.ObserverLedger(slicer.mrmlScene)
+    before = hostorphans.belongings(ledger)
     module, widget, place = host.openModule(MODULE)
     widget.module, widget.place = module, place  # a Python object: it takes any attribute
     host.processEvents()
     yield widget
-    current = slicer.modules.REACTDistillWidget
-    current.exit()
-    current.cleanup()
+    host.quitApplication()
     slicer.mrmlScene.Clear(0)
-    host.processEvents()
-    place.deleteLater()
-    host.processEvents()
-    assert (qt.slotErrors, qt.failedConnections, qt.textsFromNone, observerErrors) == ([], [], [], [])
+    host.processEvents(2.0, until=lambda: not hostorphans.belongings(ledger).leftSince(before))
+    left = hostorphans.belongings(ledger).leftSince(before)
+    ledger.stop()
+    assert left == []
 
 
 @pytest.fixture
@@ -91,8 +99,8 @@ withAndWithoutMainWindow = pytest.mark.parametrize("mainWindow", [True, False], 
 
 
 def run(host, widget, seconds=60.0):
-    widget.ui.applyButton.click()
-    assert host.processEvents(seconds, until=lambda: not widget.job.isBusy), "the job did not end"
+    widget.panel.bar.applyButton.click()
+    assert host.processEvents(seconds, until=lambda: not widget.panel.bar.isBusy), "the job did not end"
     host.processEvents(0.05)
 
 

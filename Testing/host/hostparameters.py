@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typing
 from enum import Enum
-from pathlib import Path
 
 import vtk
+from hostconnectors import connector
 
 
 class WithinRange:
@@ -28,6 +28,8 @@ class Parameter:
         self.kind = arguments[0] if annotated else hint
         self.validators = arguments[1:] if annotated else ()
         self.isNode = isinstance(self.kind, type) and issubclass(self.kind, vtk.vtkObject)
+        if self.isNode:
+            self.kind()  # an abstract node class is refused here
         self.default = self._emptyValue() if default is None and not self.isNode else default
 
     def _emptyValue(self):
@@ -48,9 +50,7 @@ class Parameter:
     def write(self, node, value):
         if self.isNode:
             identifier = None if value is None else value.GetID()
-            if node.GetNodeReferenceID(self.name) != identifier:
-                node.SetNodeReferenceID(self.name, identifier)
-                node.Modified()
+            node.SetNodeReferenceID(self.name, identifier)
             return
         if not isinstance(value, self.kind):
             raise TypeError(f"{self.name} must be {self.kind.__name__}, got {type(value).__name__}")
@@ -71,7 +71,7 @@ class Wrapper:
     def __init__(self, node):
         self.__dict__.update(parameterNode=node, _connections={})
         for parameter in self._parameters.values():
-            parameter.read(node)
+            parameter.read(node)  # a value that cannot be read makes the construction fail
 
     def __getattribute__(self, name):
         parameters = type(self)._parameters
@@ -97,7 +97,7 @@ class Wrapper:
         for widget in vars(ui).values():
             name = getattr(widget, "SlicerParameterName", None)
             if name:
-                links.append(Link(widget, self, self._parameters[name]))
+                links.append(connector(widget, self, self._parameters[name]))
         for link in links:
             link.open()
         tag = len(self._connections) + 1
@@ -107,63 +107,3 @@ class Wrapper:
     def disconnectGui(self, tag):
         for link in self._connections.pop(tag, []):
             link.close()
-
-
-# Widget class: signal, property that holds the value.
-_WIDGETS = {
-    "qMRMLNodeComboBox": ("currentNodeIDChanged(QString)", None),
-    "ctkSliderWidget": ("valueChanged(double)", "value"),
-    "QCheckBox": ("toggled(bool)", "checked"),
-    "QLineEdit": ("textChanged(QString)", "text"),
-    "QComboBox": ("currentIndexChanged(int)", None),
-    "ctkPathLineEdit": ("currentPathChanged(QString)", "currentPath"),
-}
-_KINDS = {"ctkSliderWidget": float, "QCheckBox": bool, "QLineEdit": str, "ctkPathLineEdit": Path}
-
-
-class Link:
-    """Ties one widget to one parameter, both ways."""
-
-    def __init__(self, widget, wrapper, parameter):
-        className = widget.className()
-        fits = _KINDS.get(className) is parameter.kind
-        fits = fits or (className == "qMRMLNodeComboBox" and parameter.isNode)
-        fits = fits or (className == "QComboBox" and not parameter.isNode and issubclass(parameter.kind, Enum))
-        if not fits:
-            raise RuntimeError(f"Unable to create GUI connector from {className} to {parameter.kind}")
-        self.widget, self.wrapper, self.parameter = widget, wrapper, parameter
-        self.signal, self.property = _WIDGETS[className]
-        self.tag = None
-
-    def open(self):
-        if self.widget.className() == "QComboBox":
-            self.widget.clear()
-            for member in self.parameter.kind:
-                self.widget.addItem(member.label() if hasattr(member, "label") else member.name)
-        for validator in self.parameter.validators:
-            self.widget.minimum, self.widget.maximum = validator.minimum, validator.maximum
-        self.show()
-        self.widget.connect(self.signal, self.store)
-        self.tag = self.wrapper.AddObserver(vtk.vtkCommand.ModifiedEvent, self.show)
-
-    def close(self):
-        self.widget.disconnect(self.signal, self.store)
-        self.wrapper.RemoveObserver(self.tag)
-
-    def show(self, caller=None, event=None):
-        value = getattr(self.wrapper, self.parameter.name)
-        if self.parameter.isNode:
-            self.widget.setCurrentNode(value)
-        elif isinstance(value, Enum):
-            self.widget.currentIndex = list(self.parameter.kind).index(value)
-        else:
-            setattr(self.widget, self.property, value)
-
-    def store(self):
-        if self.parameter.isNode:
-            value = self.widget.currentNode()
-        elif issubclass(self.parameter.kind, Enum):
-            value = list(self.parameter.kind)[self.widget.currentIndex]
-        else:
-            value = self.parameter.kind(getattr(self.widget, self.property))
-        setattr(self.wrapper, self.parameter.name, value)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..card import Card
     from ..case import Case
     from ..finding import Finding
+    from ..memory import Memory
     from ..progress import ProgressCallback
     from ..student import Student
 
@@ -95,8 +96,13 @@ class Recipe(Protocol):
     def stages(self) -> Sequence[Stage]:
         """The training stages in order."""
 
-    def predict(self, student: Student, case: Case, progress: ProgressCallback) -> Finding:
-        """What the student says of the case."""
+    def predict(
+        self, student: Student, case: Case, *, progress: ProgressCallback, shown_class: str | None, memory: Memory
+    ) -> Finding:
+        """What the student says of the case; heat map and importance for ``shown_class``, None for the predicted one.
+
+        What is slow to make and rests on few things goes through ``memory``.
+        """
 
     def evaluate(self, network: Module, samples: Iterable[Batch]) -> dict[str, float]:
         """Scores of a network on prepared samples with labels; "score" is the one that picks the best checkpoint."""

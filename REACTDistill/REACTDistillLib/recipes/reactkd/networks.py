@@ -120,9 +120,19 @@ class GradeStudent(nn.Module):
 
     def forward(self, image: Tensor, pools: Tensor) -> StudentOutput:
         """``image`` (B, 1, D, H, W) and soft masks ``pools`` (B, 3, d, h, w) of liver, tumors, shells -> output."""
-        features, attention = self.cbam(self.blocks(self.stem_norm(self.stem(image)).relu()))
+        features, attention = self.features(image)
+        return StudentOutput(self.classify(features, pools), features, attention)
+
+    def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """``image`` (B, 1, D, H, W) -> attended feature map (B, C, d, h, w), spatial attention (B, 1, d, h, w)."""
+        attended: tuple[Tensor, Tensor] = self.cbam(self.blocks(self.stem_norm(self.stem(image)).relu()))
+        return attended
+
+    def classify(self, features: Tensor, pools: Tensor) -> Tensor:
+        """Feature map (B, C, d, h, w) and soft masks (B, 3, d, h, w) -> logits (B, K)."""
         pooled = pool(features, self.pools_used(pools))  # (B, R, C)
-        return StudentOutput(self.head(self.dropout(pooled.flatten(1))), features, attention)
+        logits: Tensor = self.head(self.dropout(pooled.flatten(1)))
+        return logits
 
     def pools_used(self, pools: Tensor) -> Tensor:
         """The soft masks that the head pools over, (B, R, d, h, w): all three, or one that is everywhere."""

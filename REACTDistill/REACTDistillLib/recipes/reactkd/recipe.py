@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .networks import GradeStudent
 
 if TYPE_CHECKING:
     from ...case import Case
+    from ...memory import Memory
     from ...progress import ProgressCallback
     from ...student import Student
 
@@ -63,8 +65,10 @@ class ReactKD:
         """Tensors of one case: ``image`` (1, D, H, W), ``pools`` (3, d, h, w), ``label`` () when the case has one."""
         regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"].grid)
         stride = self.build_network(preparation.network).stride_kji
-        liver = regions.liver
-        sample = _tensors(case, regions, liver, student_grid(liver, preparation, stride), stride, preparation)
+        grid = student_grid(regions.liver, preparation, stride)
+        image = student_image(case.sequences["ct"], regions.liver, grid, preparation.intensity["ct"])
+        pools = pool_masks(regions, grid.strided(stride))
+        sample = {"image": torch.from_numpy(image)[None], "pools": torch.from_numpy(pools)}
         if case.label is not None:
             sample["label"] = torch.tensor(preparation.classes.index(case.label))
         return sample
@@ -97,27 +101,29 @@ class ReactKD:
         scores = classification_scores(np.array(probabilities), np.array(labels))
         return {"score": scores["macro_auc"], **scores}
 
-    def predict(self, student: Student, case: Case, progress: ProgressCallback) -> Finding:
-        """Grade one case: probabilities, heat map on the grid of the CT, region graph."""
+    def predict(
+        self, student: Student, case: Case, *, progress: ProgressCallback, shown_class: str | None, memory: Memory
+    ) -> Finding:
+        """Grade one case: probabilities, heat map in the voxels of the CT, region graph."""
         started = time.perf_counter()
-        preparation = preparation_of(student.card)
-        ct = case.sequences["ct"]
+        ct, classes = case.sequences["ct"], student.card.classes
         progress("regions", 0, 3)
-        regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), ct.grid)
+        regions = _regions(case, memory)
         warnings = _warnings(regions, case)
         progress("prepare", 1, 3)
-        liver, stride = regions.liver, _network_of(student).stride_kji
-        grid = student_grid(liver, preparation, stride)
-        sample = _tensors(case, regions, liver, grid, stride, preparation)
-        progress("student", 2, 3)
-        reading = read_sample(student, sample)
-        graph, margin = region_graph(reading, regions, grid.strided(stride))
-        attention = paint(heat_map(margin).numpy(), grid.strided(stride), liver, ct.grid)
+        reading = _read(student, ct, regions, memory, progress)
+        probabilities = dict(zip(classes, reading.probabilities.tolist(), strict=True))
+        shown_class = shown_class or max(probabilities, key=probabilities.__getitem__)
+        margin = class_margin(reading.evidence, classes.index(shown_class))
+        graph = region_graph(reading, regions, margin)
+        attention = paint(heat_map(margin).numpy(), reading.grid, regions.liver)
         progress("student", 3, 3)
         return Finding(
             case_identifier=case.identifier,
             task=self.task,
-            probabilities=dict(zip(student.card.classes, reading["probabilities"].tolist(), strict=True)),
+            probabilities=probabilities,
+            grid=ct.grid,
+            shown_class=shown_class,
             attention=attention,
             graph=graph,
             provenance=_provenance(student, time.perf_counter() - started),
@@ -125,28 +131,62 @@ class ReactKD:
         )
 
 
-def _tensors(
-    case: Case,
-    regions: LiverRegions,
-    liver: Volume,
-    grid: Grid,
-    stride_kji: Sequence[int],
-    preparation: Preparation,
-) -> Batch:
-    image = student_image(case.sequences["ct"], liver, grid, preparation.intensity["ct"])
-    pools = pool_masks(regions, grid.strided(stride_kji))
-    return {"image": torch.from_numpy(image)[None], "pools": torch.from_numpy(pools)}
+def _regions(case: Case, memory: Memory) -> LiverRegions:
+    liver, tumor, ct = case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"]
+    return memory.recall("regions", (liver, tumor, ct), lambda: liver_regions(liver, tumor, ct.grid, memory))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the network says of one case, on the CPU.
+
+    ``probabilities`` (K,) in float64, ``features`` (C, d, h, w), ``evidence`` (K, d, h, w) and the soft masks
+    ``region_masks`` (N, d, h, w) of the regions on the feature grid ``grid``.
+    """
+
+    probabilities: torch.Tensor
+    features: torch.Tensor
+    evidence: torch.Tensor
+    region_masks: torch.Tensor
+    grid: Grid
+
+
+def _read(student: Student, ct: Volume, regions: LiverRegions, memory: Memory, progress: ProgressCallback) -> Reading:
+    """The reading of a case; a feature map in the memory stands for as long as CT, liver and student are the same."""
+    liver, preparation, network = regions.liver, preparation_of(student.card), _network_of(student)
+    grid = memory.recall("grid", (liver, student), lambda: student_grid(liver, preparation, network.stride_kji))
+
+    def features() -> torch.Tensor:
+        image = student_image(ct, liver, grid, preparation.intensity["ct"])
+        progress("student", 2, 3)
+        return feature_map(student, torch.from_numpy(image)[None])
+
+    seen = memory.recall("features", (ct, liver, student), features)
+    feature_grid = grid.strided(network.stride_kji)
+    return memory.recall("reading", (seen, regions), lambda: read_regions(student, seen, regions, feature_grid))
 
 
 @torch.inference_mode()
-def read_sample(student: Student, sample: Batch) -> dict[str, torch.Tensor]:
-    """One forward pass: ``probabilities`` (K,), ``features`` (C, d, h, w), ``evidence`` (K, d, h, w), on the CPU."""
-    network = _network_of(student)
-    image, pools = (sample[name][None].to(student.device) for name in ("image", "pools"))
-    output = network(image, pools)
-    evidence = class_evidence(output.features[0], network.pools_used(pools)[0], network.head.weight)
-    probabilities = output.logits[0].double().softmax(dim=0)
-    return {"probabilities": probabilities.cpu(), "features": output.features[0].cpu(), "evidence": evidence.cpu()}
+def feature_map(student: Student, image: torch.Tensor) -> torch.Tensor:
+    """The attended feature map (C, d, h, w) of an image (1, D, H, W), on the device of the student."""
+    return _network_of(student).features(image[None].to(student.device))[0][0]
+
+
+@torch.inference_mode()
+def read_regions(student: Student, features: torch.Tensor, regions: LiverRegions, grid: Grid) -> Reading:
+    """What the head of the network says of a feature map (C, d, h, w) on ``grid`` with these regions."""
+    probabilities, evidence = read_pools(student, features, torch.from_numpy(pool_masks(regions, grid)))
+    masks = torch.from_numpy(regions.soft_masks(grid))  # (N, d, h, w)
+    return Reading(probabilities, features.cpu(), evidence, masks, grid)
+
+
+@torch.inference_mode()
+def read_pools(student: Student, features: torch.Tensor, pools: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities (K,) and evidence (K, d, h, w) of a feature map (C, d, h, w) and pools (3, d, h, w), on the CPU."""
+    network, pools = _network_of(student), pools.to(features.device)
+    logits = network.classify(features[None], pools[None])[0]
+    evidence = class_evidence(features, network.pools_used(pools[None])[0], network.head.weight)
+    return logits.cpu().double().softmax(dim=0), evidence.cpu()  # not every device knows float64
 
 
 def _network_of(student: Student) -> GradeStudent:
@@ -160,36 +200,30 @@ def _network_of(student: Student) -> GradeStudent:
     return student.network
 
 
-def region_graph(
-    reading: Mapping[str, torch.Tensor], regions: LiverRegions, grid: Grid
-) -> tuple[RegionGraph, torch.Tensor]:
-    """Graph of the regions (R10-R12) with their importance for the predicted class, and the class margin (d, h, w).
+def region_graph(reading: Reading, regions: LiverRegions, margin: torch.Tensor) -> RegionGraph:
+    """Graph of the regions (R10-R12) with their importance for the class of a margin (d, h, w).
 
     Regions that lie wholly outside the feature grid (a liver longer than the grid) are not part of the graph.
     """
-    masks = torch.from_numpy(regions.soft_masks(regions.members, grid))  # (N, d, h, w)
-    seen = [index for index, mask in enumerate(masks) if float(mask.sum()) > 0]
-    nodes = node_features(reading["features"], masks[seen])
-    margin = class_margin(reading["evidence"], int(reading["probabilities"].argmax()))
-    graph = RegionGraph(
+    seen = [index for index, mask in enumerate(reading.region_masks) if float(mask.sum()) > 0]
+    masks = reading.region_masks[seen]
+    nodes = node_features(reading.features, masks)
+    return RegionGraph(
         names=tuple(regions.names[index] for index in seen),
         kinds=tuple(regions.kinds[index] for index in seen),
         centroids_ras=regions.centroids_ras[seen],
         volumes_ml=regions.volumes_ml[seen],
         features=nodes.numpy(),
         similarity=cosine_similarity(nodes).numpy(),
-        importance=region_importance(margin, masks[seen]).numpy(),
+        importance=region_importance(margin, masks).numpy(),
     )
-    return graph, margin
 
 
-def paint(heat: NDArray[np.float32], feature_grid: Grid, liver: Volume, source: Grid) -> Volume:
-    """The heat map (d, h, w) on the grid of the source image, linear between feature voxels, 0 outside the liver."""
-    near = resample(Volume(heat, feature_grid), liver.grid).array_kji * liver.array_kji
-    whole = np.zeros(source.shape_kji, dtype=np.float32)
-    lower = np.rint(source.to_ijk(liver.grid.ijk_to_ras[:3, 3])).astype(int)[::-1]
-    whole[tuple(slice(low, low + size) for low, size in zip(lower, near.shape, strict=True))] = near
-    return Volume(whole, source)
+def paint(heat: NDArray[np.float32], feature_grid: Grid, liver: Volume) -> Volume:
+    """The heat map (d, h, w) on the grid of the liver mask, linear between feature voxels, 0 outside the liver."""
+    near = resample(Volume(heat, feature_grid), liver.grid).array_kji
+    np.multiply(near, liver.array_kji, out=near)
+    return Volume(near, liver.grid)
 
 
 def _warnings(regions: LiverRegions, case: Case) -> list[str]:
@@ -203,12 +237,13 @@ def _warnings(regions: LiverRegions, case: Case) -> list[str]:
         )
     if regions.inside_image < 0.95:
         warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
-    tumor_share = float(regions.union_of("tumor").mean())
+    liver_voxels, tumor = np.count_nonzero(regions.liver.array_kji), regions.union_of("tumor")
+    tumor_share = 0.0 if tumor is None else np.count_nonzero(tumor.array_kji) / liver_voxels
     if tumor_share > _MOST_TUMOR:
         warnings.append(
             f"The tumor mask covers {tumor_share:.0%} of the liver; check that the masks are the right ones."
         )
-    liver_ml = len(regions.voxels_ijk) * regions.grid.voxel_ml
+    liver_ml = liver_voxels * regions.image.voxel_ml
     if not _LIVER_ML[0] <= liver_ml <= _LIVER_ML[1]:
         warnings.append(f"The liver measures {liver_ml:.0f} ml; check that the mask is a whole liver and nothing else.")
     return warnings

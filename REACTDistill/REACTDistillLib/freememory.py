@@ -1,0 +1,60 @@
+"""How much memory a computer has left, and whether a case fits into it."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from .volume import Volume
+
+# Measured: the peak of a grade is below this many times the float32 volumes (Testing/benchmarks/regrade_speed.py
+# --memory); torch and the student take the rest, whatever the size of the case.
+_TIMES_THE_VOLUMES = 2.5
+_BASE_BYTES = 600_000_000
+_GIGABYTE = 1e9
+
+
+def check_memory(volumes: Iterable[Volume], *, free_bytes: int | None = None) -> None:
+    """Raise ValueError when the memory that is free will not do for a grade of ``volumes``, which are in memory already.
+
+    ``free_bytes`` is asked of the system when left out; where that cannot be told, nothing is refused.
+    """
+    free = available_bytes() if free_bytes is None else free_bytes
+    needed = _BASE_BYTES + (_TIMES_THE_VOLUMES - 1) * sum(4.0 * volume.array_kji.size for volume in volumes)
+    if free is not None and free < needed:
+        raise ValueError(
+            f"Grading this case takes about {needed / _GIGABYTE:.1f} GB of memory and {free / _GIGABYTE:.1f} GB are "
+            "free; close other programs, or crop the CT around the liver."
+        )
+
+
+def available_bytes() -> int | None:
+    """Memory that a program can get without pushing others out; None where the system does not tell."""
+    if sys.platform == "win32":
+        return _available_on_windows()
+    table = Path("/proc/meminfo")
+    if not table.exists():  # macOS counts in a way that has no such number
+        return None
+    for line in table.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of the Windows API."""
+
+    _fields_ = (
+        ("length", ctypes.c_ulong),
+        ("load_percent", ctypes.c_ulong),
+        *((name, ctypes.c_ulonglong) for name in ("total", "available", "page_total", "page_available")),
+        *((name, ctypes.c_ulonglong) for name in ("virtual_total", "virtual_available", "extended_available")),
+    )
+
+
+def _available_on_windows() -> int | None:
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    answered = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # type: ignore[attr-defined]
+    return int(status.available) if answered else None

@@ -1,0 +1,187 @@
+"""What every panel has below its inputs: Apply, which becomes Cancel, a progress bar and one line of status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from .job import Job, JobCallbacks, State, Work
+from .sharedworker import acquireWorker, releaseWorker
+from .uifiles import loadSection
+
+_BUSY_INTERVAL_MS = 10
+_IDLE_INTERVAL_MS = 500  # the worker may end or give its memory back while nobody asks it
+
+
+@dataclass(frozen=True)
+class JobTexts:
+    """The words of one panel: tooltip of Apply, status while it runs, and the names of the stages of its tasks."""
+
+    apply: str
+    running: str
+    stages: Mapping[str, str]
+
+
+class JobBar:
+    """Runs the works of one panel in the worker.
+
+    ``makeWork()`` is called at a click on Apply; it returns the work, or None when there is nothing to do, and may
+    raise ValueError or OSError, whose sentence is shown. ``onState(state)`` is called whenever the job moves on.
+    """
+
+    def __init__(
+        self,
+        place: Any,
+        *,
+        holder: str,
+        texts: JobTexts,
+        makeWork: Callable[[], Work | None],
+        onState: Callable[[State], None],
+    ) -> None:
+        self._texts, self._makeWork, self._onState = texts, makeWork, onState
+        self._reason = self._lastWord = ""
+        self._running, self._errors = texts.running, "dialog"
+        self._ui = loadSection("REACTDistillJob.ui", place)
+        self._worker = acquireWorker()
+        callbacks = JobCallbacks(self._onJobState, self._onProgress, self._onError)
+        self.job = Job(self._worker, callbacks, holder=holder, makeFolder=_newFolder)
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self.poll)
+        self._ui.applyButton.connect("clicked()", self.onApply)
+        self._showButton()
+
+    @property
+    def isBusy(self) -> bool:
+        """True while a work is running."""
+        return self.job.isBusy
+
+    @property
+    def worker(self) -> Any:
+        """The worker that this bar shares with the other panels."""
+        return self._worker
+
+    @property
+    def applyButton(self) -> Any:
+        return self._ui.applyButton
+
+    @property
+    def status(self) -> str:
+        """The line of status."""
+        return str(self._ui.statusLabel.text)
+
+    def showStatus(self, text: str) -> None:
+        """Replace the line of status."""
+        self._ui.statusLabel.text = text
+
+    def announce(self, text: str) -> None:
+        """Say ``text`` when the work that is running has ended well."""
+        self._lastWord = text
+
+    def showReason(self, reason: str) -> None:
+        """Say why Apply is disabled; "" enables it."""
+        if reason != self._reason:
+            self._reason = reason
+            self._showButton()
+
+    def start(self, work: Work, *, running: str = "", errors: str = "dialog") -> None:
+        """Run ``work`` now, with ``running`` as status; ``errors="status"`` shows them in the line of status only."""
+        self._running, self._errors = running or self._texts.running, errors
+        try:
+            self.job.start(work)
+        except (ValueError, OSError) as error:
+            self.job.fail(str(error))
+
+    def stop(self, why: str) -> None:
+        """Cancel the run and say why; nothing happens when there is none."""
+        if not self.job.isBusy:
+            return
+        if self.job.state is not State.CANCELLING:
+            self.job.cancel()
+        self._lastWord = why
+        if not self.job.isBusy:
+            self.showStatus(why)
+
+    def onApply(self) -> None:
+        """Apply, or Cancel while a work is running."""
+        if self.job.isBusy:
+            self.job.cancel()
+            return
+        self._errors = "dialog"
+        try:
+            work = self._makeWork()
+        except (ValueError, OSError) as error:
+            self.job.fail(str(error))
+            return
+        if work is not None:
+            self.start(work)
+
+    def poll(self) -> None:
+        """Let the job go on; called by the timer."""
+        self.job.poll()
+        self._setTimer()
+
+    def close(self) -> None:
+        """End the run and give the worker back; for ``cleanup``."""
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self.poll)
+        self.job.close()
+        releaseWorker(self._worker)
+
+    def _setTimer(self) -> None:
+        if self.job.isBusy or self._worker.isRunning:
+            interval = _BUSY_INTERVAL_MS if self.job.isBusy else _IDLE_INTERVAL_MS
+            if not self._timer.active or self._timer.interval != interval:
+                self._timer.start(interval)
+        elif self._timer.active:
+            self._timer.stop()
+
+    def _onJobState(self, state: State) -> None:
+        status = {
+            State.STARTING: _("Starting..."),
+            State.RUNNING: self._running,
+            State.IMPORTING: _("Loading the result..."),
+            State.CANCELLING: _("Canceling..."),
+        }
+        if state is State.STARTING:
+            self._ui.progressBar.setRange(0, 0)
+            self._lastWord = ""
+        elif state is State.CANCELLING:
+            self._lastWord = _("Canceled.")
+        if state is not State.FAILED:  # its sentence comes with the error
+            self.showStatus(status.get(state, self._lastWord))
+        self._setTimer()
+        self._showButton()
+        self._onState(state)
+
+    def _onProgress(self, stage: str, done: int, total: int) -> None:
+        self._ui.progressBar.setRange(0, max(total, 1))
+        self._ui.progressBar.value = min(done, max(total, 1))
+        if stage in self._texts.stages:
+            self.showStatus(self._texts.stages[stage])
+
+    def _onError(self, message: str, details: str) -> None:
+        self.showStatus(message)
+        if self._errors == "dialog":
+            slicer.util.errorDisplay(message, detailedText=details)
+
+    def _showButton(self) -> None:
+        button, busy = self._ui.applyButton, self.job.isBusy if hasattr(self, "job") else False
+        button.enabled = busy or not self._reason
+        if not busy:
+            button.text, button.toolTip = _("Apply"), self._reason or self._texts.apply
+        elif self.job.state is State.CANCELLING:
+            button.text, button.toolTip = _("Stop now"), _("End the calculation at once.")
+        else:
+            button.text, button.toolTip = _("Cancel"), _("Stop the calculation.")
+        self._ui.progressBar.visible = busy
+
+
+def _newFolder() -> Path:
+    # Its name holds nothing of the patient.
+    return Path(slicer.util.tempDirectory("REACTDistill-"))

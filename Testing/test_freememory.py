@@ -1,0 +1,30 @@
+"""The memory that is free against the memory that a case needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from REACTDistillLib.freememory import available_bytes, check_memory
+from REACTDistillLib.volume import Grid, Volume
+
+# 1000 x 500 x 500 voxels without any memory behind them: 1 GB as float32
+LARGE = Volume(np.broadcast_to(np.float32(0), (1000, 500, 500)), Grid((1000, 500, 500), np.eye(4)))
+
+
+def test_a_case_that_needs_more_than_is_free_is_refused_with_both_numbers() -> None:
+    # 0.6 GB for torch and 1.5 times the volume of 1 GB, beside the volume itself
+    with pytest.raises(ValueError, match=r"about 2\.1 GB of memory and 2\.0 GB are free; close"):
+        check_memory([LARGE], free_bytes=2_000_000_000)
+    check_memory([LARGE], free_bytes=2_200_000_000)
+
+
+def test_the_system_tells_a_number_that_can_be_true() -> None:
+    free = available_bytes()
+    if free is None:
+        pytest.skip("this system does not tell how much memory is free")
+    assert 10**7 < free < 10**14
+
+
+def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch) -> None:
+    monkeypatch.setattr("REACTDistillLib.freememory.available_bytes", lambda: None)
+    check_memory([LARGE])
