@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from REACTDistillLib.__main__ import case_from_files, main
+from REACTDistillLib.__main__ import main
 from REACTDistillLib.card import Card
+from REACTDistillLib.casefiles import case_from_files
 from REACTDistillLib.export import export_bundle, export_onnx
 from REACTDistillLib.files import write_volume
 from REACTDistillLib.finding import NOT_A_MEDICAL_DEVICE, Finding

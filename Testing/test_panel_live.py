@@ -186,7 +186,7 @@ def test_draw_makes_two_segments_and_opens_the_editor_on_them(host, panel) -> No
     assert [drawn.GetSegment(i).GetName() for i in drawn.GetSegmentIDs()] == ["liver", "tumor"]
     assert (parameters.liverSegmentID, parameters.tumorSegmentIDs) == ("liver", '["tumor"]')
     assert panel.ui.drawButton.text == "Done drawing"
-    editor = panel.panel.draw._editor
+    editor = panel.panel.regions.draw._editor
     bounds = [0.0] * 6
     ctVolume.GetRASBounds(bounds)
     center = [(bounds[0] + bounds[1]) / 2, (bounds[2] + bounds[3]) / 2, (bounds[4] + bounds[5]) / 2]
@@ -196,7 +196,7 @@ def test_draw_makes_two_segments_and_opens_the_editor_on_them(host, panel) -> No
     host.processEvents(0.5)
     assert panel.ui.regionsLabel.text.startswith("Liver 3")  # 4/3 pi 4.5^3 = 382 ml
     panel.ui.drawButton.click()
-    assert (panel.ui.drawButton.text, panel.panel.draw.isDrawing) == ("Draw", False)
+    assert (panel.ui.drawButton.text, panel.panel.regions.draw.isDrawing) == ("Draw", False)
 
 
 def test_an_imported_label_map_becomes_the_chosen_segmentation(host, panel, phantom) -> None:
@@ -208,7 +208,7 @@ def test_an_imported_label_map_becomes_the_chosen_segmentation(host, panel, phan
     liver = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "liver", ctVolume)
     tumor = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "tumor", ctVolume)
     slicer.util.updateVolumeFromArray(labels, np.where(tumor > 0, 2, liver).astype(np.uint8))
-    panel.panel._onImport(labels)
+    panel.panel.regions.importFrom(labels)
     settle(host, panel)
     imported = panel._parameterNode.segmentation
     assert imported is not segmentation
@@ -225,7 +225,7 @@ def test_a_file_of_regions_is_read_in_the_worker(host, panel, phantom, tmp_path)
     (tmp_path / "masks").mkdir()
     for name in ("liver", "tumor"):
         write_volume(maskFromSegment(segmentation, name), tmp_path / "masks" / f"{name}.nrrd")
-    panel.panel._onImport(tmp_path / "masks")
+    panel.panel.regions.importFrom(tmp_path / "masks")
     settle(host, panel)
     imported = panel._parameterNode.segmentation
     assert imported is not segmentation
@@ -238,7 +238,7 @@ def test_a_file_of_regions_is_read_in_the_worker(host, panel, phantom, tmp_path)
 
 
 def test_a_file_that_holds_no_regions_is_one_sentence(host, panel, phantom, tmp_path) -> None:
-    panel.panel._onImport(tmp_path / "no_such_file.nrrd")
+    panel.panel.regions.importFrom(tmp_path / "no_such_file.nrrd")
     settle(host, panel)
     assert panel.panel.bar.status.endswith("does not exist.")
 
@@ -282,3 +282,31 @@ def _nodeCount() -> int:
     import slicer
 
     return slicer.mrmlScene.GetNumberOfNodes()
+
+
+def test_a_batch_of_cases_becomes_a_table(host, panel, tmp_path) -> None:
+    import slicer
+    from REACTDistillLib.files import write_volume
+    from REACTDistillLib.phantom import phantom_case
+    from REACTDistillScene.tables import cells
+
+    batch = panel.panel.batch
+    assert not batch.ui.batchButton.enabled
+    for name in ("a", "b"):
+        case = phantom_case(1)
+        (tmp_path / "cases" / name).mkdir(parents=True)
+        write_volume(case.sequences["ct"], tmp_path / "cases" / name / "ct.nrrd")
+        if name == "a":
+            write_volume(case.regions["liver"], tmp_path / "cases" / name / "liver.nrrd")
+    batch.ui.batchSourceEdit.currentPath = str(tmp_path / "cases")
+    batch.ui.batchOutputEdit.currentPath = str(tmp_path / "out")
+    assert batch.ui.batchButton.enabled
+    batch.ui.batchButton.click()
+    assert panel.panel.bar.isBusy
+    settle(host, panel)
+    assert panel.panel.bar.status == "1 cases graded, 1 failed; the table in the scene says why."
+    (table,) = slicer.util.getNodesByClass("vtkMRMLTableNode")
+    rows = cells(table)
+    assert [row[0] for row in rows] == ["a", "b"]
+    assert 'holds no "liver"' in rows[1][-1]
+    assert (tmp_path / "out" / "case_0001" / "finding.json").is_file()

@@ -4,7 +4,8 @@ import logging
 
 import numpy as np
 import pytest
-from REACTDistillLib.__main__ import case_from_files, main
+from REACTDistillLib.__main__ import main
+from REACTDistillLib.casefiles import case_from_files
 from REACTDistillLib.files import write_volume
 from REACTDistillLib.finding import check_result_folder
 from REACTDistillLib.masks import read_region

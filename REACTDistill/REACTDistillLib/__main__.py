@@ -11,15 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import __version__
-from .case import Case
+from .casefiles import case_from_files
 from .errors import sentence_of
 from .finding import NOT_A_MEDICAL_DEVICE, Finding, check_result_folder
-from .geometry import resample
 from .progress import Cancelled, ProgressCallback, json_progress, write_event
-from .volume import Volume
 
 _REGION_HELP = (
     "mask file, DICOM SEG, RTSTRUCT or folder; FILE:NAME or FILE:5 takes one region out of it; "
@@ -53,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_predict(commands.add_parser("predict", help="grade one case from files"))
+    _add_batch(commands.add_parser("batch", help="grade many cases from files"))
     _add_series(commands.add_parser("series", help="list the DICOM series of a folder"))
     _add_card(commands.add_parser("card", help="show the card of a student file"))
     _add_phantoms(commands.add_parser("phantoms", help="write a cohort of synthetic patients"))
@@ -93,35 +90,6 @@ def _predict(options: argparse.Namespace) -> None:
         _print_finding(finding, folder)
 
 
-def case_from_files(
-    ct: Path | str, liver: Sequence[str] | None, tumor: Sequence[str] | None, *, series: str | None = None
-) -> Case:
-    """A Case from files; ``liver`` and ``tumor`` are region specifications (see ``masks.read_region``), joined."""
-    from .files import read_volume
-
-    if "" in (str(ct), *(liver or ()), *(tumor or ())):
-        # As a path "" is the current folder, and whatever lies there would be graded.
-        raise ValueError("An empty name was given for the CT or a mask; name a file or a folder.")
-    volume = read_volume(ct, series=series)
-    regions = {"liver": liver, "tumor": tumor}
-    masks = {name: _joined_region(given, volume) for name, given in regions.items() if given}
-    return Case({"ct": volume}, masks)
-
-
-def _joined_region(specifications: Sequence[str], image: Volume) -> Volume:
-    """The union of several regions: on their grid when they share one, else on the grid of the image."""
-    from .masks import read_region
-
-    masks = [read_region(specification, reference=image) for specification in specifications]
-    grid = masks[0].grid
-    if not all(mask.grid.same_as(grid) for mask in masks):
-        grid = image.grid
-    joined = np.zeros(grid.shape_kji, dtype=bool)
-    for mask in masks:
-        joined |= resample(mask, grid, interpolation="nearest").array_kji.astype(bool, copy=False)
-    return Volume(joined, grid)
-
-
 def _print_finding(finding: Finding, folder: Path) -> None:
     for name, probability in finding.probabilities.items():
         print(f"{name:>12}  {probability:.4f}")
@@ -148,6 +116,26 @@ def _text_progress(stage: str, done: int, total: int) -> None:
     if sys.stderr.isatty():
         end = "\n" if done >= total else ""
         print(f"\r{stage} {done}/{total}   ", end=end, file=sys.stderr, flush=True)
+
+
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cases", type=Path, help="cohort.json, or folder with a subfolder per case: ct, liver, tumor")
+    parser.add_argument("--student", help="student file; the demo student of this version when left out")
+    parser.add_argument("--out", required=True, type=Path, help="new folder for the results")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.set_defaults(run=_batch)
+
+
+def _batch(options: argparse.Namespace) -> None:
+    from .batch import RESULTS_FILE, cases_of, grade_cases
+    from .shipped import demo_student
+    from .student import load_student
+
+    student = load_student(options.student or demo_student("grade"), device=options.device)
+    rows = grade_cases(cases_of(options.cases), student, options.out, progress=_text_progress)
+    for row in rows:
+        print(f"{row.identifier}: {row.predicted_class or row.problem}")
+    print(f"{NOT_A_MEDICAL_DEVICE}\n{len(rows)} cases written to {options.out / RESULTS_FILE}")
 
 
 def _add_series(parser: argparse.ArgumentParser) -> None:

@@ -244,7 +244,7 @@ def _inference(network: GradeStudent, card: Card) -> dict[str, Any]:
         },
         "network": "$@student.network",
         "case": {
-            "_target_": "REACTDistillLib.__main__.case_from_files",
+            "_target_": "REACTDistillLib.casefiles.case_from_files",
             "ct": "@ct",
             "liver": "$[@liver]",
             "tumor": "$[@tumor] if @tumor else None",

@@ -17,7 +17,7 @@ _GIGABYTE = 1e9
 
 
 def check_memory(volumes: Iterable[Volume], *, free_bytes: int | None = None) -> None:
-    """Raise ValueError when the memory that is free will not do for a grade of ``volumes``, which are in memory already.
+    """Raise ValueError when the free memory will not do for a grade of ``volumes``, which are in memory already.
 
     ``free_bytes`` is asked of the system when left out; where that cannot be told, nothing is refused.
     """

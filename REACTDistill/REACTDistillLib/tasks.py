@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,17 @@ def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer
     return {"finding": finding.to_json(), "attention": attention}
 
 
+def _batch(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
+    """Grade the cases at ``source`` with ``student`` on ``device`` into the folder ``out``; the answer has the rows."""
+    from .batch import cases_of, grade_cases
+
+    progress("load", 0, 1)
+    cases = cases_of(request["source"])
+    student = warm.student(request["holder"], request["student"], request["device"])
+    rows = grade_cases(cases, student, request["out"], progress=progress)
+    return {"classes": list(student.card.classes), "rows": [asdict(row) for row in rows]}
+
+
 def _masks(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
     """Region masks of the file or folder ``path``, each cropped to its voxels; ``grid`` is that of the image."""
     from .geometry import mask_box
@@ -149,4 +161,8 @@ def _empty_image(grid: Mapping[str, Any] | None) -> Volume | None:
     return Volume(np.broadcast_to(np.float32(0), shape_kji), Grid(shape_kji, np.array(grid["ijk_to_ras"])))
 
 
-TASKS: dict[str, Callable[[Request, Warm, ProgressCallback], Answer]] = {"predict": _predict, "masks": _masks}
+TASKS: dict[str, Callable[[Request, Warm, ProgressCallback], Answer]] = {
+    "predict": _predict,
+    "batch": _batch,
+    "masks": _masks,
+}

@@ -44,8 +44,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _case(options: argparse.Namespace) -> Case:
-    from REACTDistillLib.__main__ import case_from_files
     from REACTDistillLib.case import Case
+    from REACTDistillLib.casefiles import case_from_files
     from REACTDistillLib.phantom import phantom_case
 
     if options.ct:

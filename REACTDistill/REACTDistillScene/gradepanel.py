@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import slicer
 from REACTDistillLib.store import StudentStore
 from slicer.i18n import tr as _
 
+from .batchpanel import BatchPanel, BatchWork
 from .cardtext import needsText, reliabilityText
 from .devicechoice import DeviceChoice
-from .drawpanel import DrawPanel
 from .gradejob import GradeInputs, GradeWork
-from .importmenu import ImportMenu
-from .importregions import importWork
+from .importregions import ImportWork, LabelmapImportWork
 from .job import State
 from .jobbar import JobBar, JobTexts
 from .packages import ensurePackages, missingPackages, whyNoGpu
 from .readiness import firstCT, whyNotReady
-from .regionvolumes import regionsText
+from .regionspanel import RegionsPanel
 from .resultpanel import ResultPanel
 from .results import FindingNodes
-from .segmentpanel import SegmentPanel
-from .segmentwatch import SegmentationWatch
 from .studentchoice import StudentChoice
 from .studentlist import StudentList, studentsFolder
 from .tables import STUDENT_SHA256, cells
@@ -46,20 +44,19 @@ class GradePanel:
         self._wasEdited = False  # while a work was running
         self._isLive = False  # the work that is running was started by an edit
         store = StudentStore(studentsFolder())
-        self.segments = SegmentPanel(ui.liverSegmentComboBox, ui.tumorSegmentsList, self._onSegmentChoice)
+        self.regions = RegionsPanel(
+            ui, currentParameters, onImport=self._onImport, onImported=self._onImported, onPause=self._onPause
+        )
         self.students = StudentChoice(ui.studentComboBox, store, "grade", self._onStudentChoice)
         self.studentList = StudentList(ui.studentsPlace, store, self._onStudentsChanged)
         self.device = DeviceChoice(ui.deviceComboBox)
         self.result = ResultPanel(ui, self._onShownClass, self._reliabilityOf)
-        self.draw = DrawPanel(ui.editorPlace, self._onDrawing)
-        self.importMenu = ImportMenu(ui.importButton, self._onImport)
-        self.watch = SegmentationWatch(self._onPause)
+        self.batch = BatchPanel(ui.batchPlace, self._onBatch)
         self.bar = JobBar(
             ui.jobPlace, holder=HOLDER, texts=_texts(), makeWork=self._workOfApply, onState=self._onJobState
         )
-        ui.drawButton.connect("clicked(bool)", self._onDrawButton)
         ui.deviceComboBox.connect("currentIndexChanged(int)", self.show)
-        ui.liveGradingCheckBox.connect("clicked()", self.watch.again)
+        ui.liveGradingCheckBox.connect("clicked()", self.regions.watch.again)
 
     def show(self) -> None:
         """Show the parameters; called once after any number of changes."""
@@ -67,9 +64,7 @@ class GradePanel:
         if parameters is None:
             return
         self._preselect()
-        self.draw.follow(parameters.ctVolume, parameters.segmentation)
-        self.watch.watch(parameters.segmentation)
-        self.segments.show(parameters.segmentation, parameters.liverSegmentID, parameters.tumorSegmentIDs)
+        self.regions.show(parameters)
         self.students.show(parameters.student)
         self._showStudent()
         self._showResult()
@@ -77,8 +72,7 @@ class GradePanel:
 
     def leave(self) -> None:
         """The user goes to another module: a run goes on, drawing does not."""
-        self.draw.stop()
-        self.watch.watch(None)
+        self.regions.leave()
 
     def closeScene(self) -> None:
         """The scene is about to be closed."""
@@ -90,8 +84,7 @@ class GradePanel:
 
     def close(self) -> None:
         """End everything; for ``cleanup``."""
-        self.draw.close()
-        self.watch.close()
+        self.regions.close()
         self.bar.close()
 
     # Showing
@@ -127,8 +120,8 @@ class GradePanel:
         # A live grade is over in an instant; locking the inputs for it would only flicker.
         isLocked = self.bar.isBusy and not self._isLive
         self._ui.importButton.enabled = not self.bar.isBusy
+        self.batch.showBusy(isBusy=self.bar.isBusy)
         self._ui.inputsButton.enabled = self._ui.studentButton.enabled = not isLocked
-        self._ui.drawButton.enabled = self.parameters.ctVolume is not None
 
     def _reliabilityOf(self, tensorsSha256: str) -> str:
         entry = self.students.entryOf(tensorsSha256)
@@ -138,11 +131,6 @@ class GradePanel:
 
     # What the user does
 
-    def _onSegmentChoice(self, liverSegmentId: str, tumorSegmentIds: str) -> None:
-        if self.parameters is not None:
-            self.parameters.liverSegmentID = liverSegmentId
-            self.parameters.tumorSegmentIDs = tumorSegmentIds
-
     def _onStudentChoice(self, key: str) -> None:
         if self.parameters is not None:
             self.parameters.student = key
@@ -151,73 +139,55 @@ class GradePanel:
         self.students.refresh()
         self.show()
 
-    def _onDrawButton(self, checked: bool) -> None:
-        if not checked or self.parameters is None:
-            self.draw.stop()
-            return
-        parameters = self.parameters
-        try:
-            segmentation = self.draw.start(
-                parameters.ctVolume, parameters.segmentation, parameters.liverSegmentID, parameters.tumorSegmentIDs
-            )
-        except ValueError as error:
-            self._ui.drawButton.checked = False
-            slicer.util.errorDisplay(str(error))
-            return
-        parameters.segmentation, drawing = segmentation, self.draw.drawing
-        if drawing is not None:
-            parameters.liverSegmentID = drawing.liverSegmentId
-            if drawing.tumorSegmentId not in json.loads(parameters.tumorSegmentIDs or "[]"):
-                parameters.tumorSegmentIDs = json.dumps([drawing.tumorSegmentId])
-
-    def _onDrawing(self, isDrawing: bool) -> None:
-        self._ui.drawButton.checked = isDrawing
-        self._ui.drawButton.text = _("Done drawing") if isDrawing else _("Draw")
-
-    def _onImport(self, source: Any) -> None:
-        if self.parameters is None or self.bar.isBusy:
-            return
-        try:
-            work = importWork(source, self.parameters.ctVolume, self._onImported)
-        except (ValueError, OSError) as error:
-            slicer.util.errorDisplay(str(error))
-            return
-        self._isLive = False
-        self.bar.start(work, running=_("Reading the regions..."))
-
-    def _onImported(self, segmentation: Any) -> None:
-        parameters = self._currentParameters()
-        parameters.liverSegmentID = parameters.tumorSegmentIDs = ""  # those of another segmentation
-        parameters.segmentation = segmentation
-        self.bar.announce(_("The regions were imported; check which is the liver and which are tumors."))
-
     def _onShownClass(self, shownClass: str) -> None:
         if self.parameters is not None and shownClass != self.parameters.shownClass:
             self.parameters.shownClass = shownClass
             self._gradeAgain()
 
     def _onPause(self) -> None:
-        """The segmentation was edited and the user pauses."""
-        if self.parameters is None:
-            return
-        self.show()
-        chosen = json.loads(self.parameters.tumorSegmentIDs or "[]")
-        self._ui.regionsLabel.text = regionsText(self.parameters.segmentation, self.parameters.liverSegmentID, chosen)
-        if self.parameters.liveGrading:
-            self._gradeAgain()
+        """The regions were edited and the user pauses."""
+        if self.parameters is not None:
+            self.show()
+            if self.parameters.liveGrading:
+                self._gradeAgain()
+
+    def _onImport(self, work: ImportWork | LabelmapImportWork) -> None:
+        if not self.bar.isBusy:
+            self._isLive = False
+            self.bar.start(work, running=_("Reading the regions..."))
+
+    def _onImported(self) -> None:
+        self.bar.announce(_("The regions were imported; check which is the liver and which are tumors."))
 
     # Works
 
     def _workOfApply(self) -> GradeWork | None:
         self._isLive = False
+        return self._work() if self._hasPackages() else None
+
+    def _hasPackages(self) -> bool:
         wasMissing = bool(missingPackages())
         whyNot = ensurePackages()
         if whyNot:
             self.bar.showStatus(whyNot)
-            return None
-        if wasMissing:
+        elif wasMissing:
             self.bar.worker.restart()
-        return self._work()
+        return not whyNot
+
+    def _onBatch(self, source: Path, output: Path) -> None:
+        if self.parameters is None or self.bar.isBusy:
+            return
+        self._isLive = False
+        try:
+            if self._hasPackages():
+                work = BatchWork(source, output, self._studentPath(), self.device.device, self._onBatchDone)
+                self.bar.start(work, running=_("Grading the cases..."))
+        except (ValueError, OSError) as error:
+            self.bar.fail(str(error))
+
+    def _onBatchDone(self, graded: int, failed: int) -> None:
+        text = _("{graded} cases graded, {failed} failed; the table in the scene says why.")
+        self.bar.announce(text.format(graded=graded, failed=failed))
 
     def _gradeAgain(self) -> None:
         """Bring the shown result up to date with the regions as they are now, if there is one."""
@@ -239,20 +209,23 @@ class GradePanel:
 
     def _work(self, *, earlier: FindingNodes | None = None, unchanged: str = "") -> GradeWork:
         parameters = self.parameters
-        entry = self.students.entryOf(parameters.student)
-        if entry is None:
-            raise ValueError(self.students.whyNot(parameters.student))
         inputs = GradeInputs(
             parameters.ctVolume,
             parameters.petVolume,
             parameters.segmentation,
             parameters.liverSegmentID,
             tuple(json.loads(parameters.tumorSegmentIDs or "[]")),
-            entry.path,
+            self._studentPath(),
             self.device.device,
             parameters.shownClass,
         )
         return GradeWork(inputs, self._onGraded, earlier=earlier, unchanged=unchanged)
+
+    def _studentPath(self) -> Path:
+        entry = self.students.entryOf(self.parameters.student)
+        if entry is None:
+            raise ValueError(self.students.whyNot(self.parameters.student))
+        return entry.path
 
     def _onGraded(self, work: GradeWork, finding: Any, nodes: FindingNodes) -> None:
         parameters = self._currentParameters()
@@ -276,7 +249,7 @@ class GradePanel:
             self._showReadiness()
         if self._wasEdited and not self.bar.isBusy:
             self._wasEdited = False
-            self.watch.again()
+            self.regions.watch.again()
 
 
 def nodesOfResult(parameters: Any) -> FindingNodes:
@@ -310,5 +283,6 @@ def _texts() -> JobTexts:
             "regions": _("Grading: finding the regions"),
             "prepare": _("Grading: preparing the image"),
             "student": _("Grading: asking the student"),
+            "batch": _("Grading case by case"),
         },
     )

@@ -97,6 +97,11 @@ class JobBar:
         except (ValueError, OSError) as error:
             self.job.fail(str(error))
 
+    def fail(self, sentence: str) -> None:
+        """Show why a work could not even be made."""
+        self._errors = "dialog"
+        self.job.fail(sentence)
+
     def stop(self, why: str) -> None:
         """Cancel the run and say why; nothing happens when there is none."""
         if not self.job.isBusy:
@@ -112,11 +117,10 @@ class JobBar:
         if self.job.isBusy:
             self.job.cancel()
             return
-        self._errors = "dialog"
         try:
             work = self._makeWork()
         except (ValueError, OSError) as error:
-            self.job.fail(str(error))
+            self.fail(str(error))
             return
         if work is not None:
             self.start(work)
@@ -160,8 +164,12 @@ class JobBar:
         self._onState(state)
 
     def _onProgress(self, stage: str, done: int, total: int) -> None:
-        self._ui.progressBar.setRange(0, max(total, 1))
-        self._ui.progressBar.value = min(done, max(total, 1))
+        progressBar = self._ui.progressBar
+        # A new value is painted at once, and with it the whole window, slice views and all, while everything waits.
+        progressBar.updatesEnabled = False
+        progressBar.setRange(0, max(total, 1))
+        progressBar.value = min(done, max(total, 1))
+        progressBar.updatesEnabled = True
         if stage in self._texts.stages:
             self.showStatus(self._texts.stages[stage])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def fillFindingTable(node: Any, finding: Finding, *, when: datetime) -> None:
         ("Intended use", provenance.intended_use),
     ]
     rows += [(f"{NOTICE} {number}", notice) for number, notice in enumerate(finding.notices(), start=1)]
-    _fill(node, {"Item": [row[0] for row in rows], "Value": [row[1] for row in rows]})
+    fillTable(node, {"Item": [row[0] for row in rows], "Value": [row[1] for row in rows]})
 
 
 def fillRegionTable(node: Any, graph: RegionGraph) -> None:
@@ -50,7 +50,7 @@ def fillRegionTable(node: Any, graph: RegionGraph) -> None:
     for axis, letter in enumerate("RAS"):
         columns[f"{letter} (mm)"] = [round(float(center), 2) for center in graph.centroids_ras[:, axis]]
     columns["Importance"] = [round(float(importance), 4) for importance in graph.importance]
-    _fill(node, columns)
+    fillTable(node, columns)
 
 
 def cells(tableNode: Any) -> list[list[str]]:
@@ -60,7 +60,8 @@ def cells(tableNode: Any) -> list[list[str]]:
     return [[table.GetValue(row, column).ToString() for column in columns] for row in range(table.GetNumberOfRows())]
 
 
-def _fill(node: Any, columns: dict[str, Sequence[str] | Sequence[float]]) -> None:
+def fillTable(node: Any, columns: Mapping[str, Sequence[str] | Sequence[float]]) -> None:
+    """Give a table node these columns, by title, instead of those it has, and lock it."""
     wasModifying = node.StartModify()
     node.RemoveAllColumns()
     for title, values in columns.items():

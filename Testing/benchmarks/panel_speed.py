@@ -19,11 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-ROOT = Path(__file__).resolve().parents[2]
-sys.path += [str(ROOT / "REACTDistill"), str(ROOT / "Testing" / "host"), str(ROOT / "Testing")]
-
-import numpy as np  # noqa: E402
+import numpy as np
 import torch
 from grade_speed import RECIPE, as_student
 from REACTDistillLib.case import Case
@@ -31,6 +27,7 @@ from REACTDistillLib.phantom import GRADES
 from REACTDistillLib.student import Student, save_student
 from regrade_speed import real_case, strokes, synthetic_case
 
+ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 120.0
 
 
@@ -89,6 +86,8 @@ class Panel:
     """The module's panel on the stand-in host, with the case in its scene."""
 
     def __init__(self, case: Case, student: Path) -> None:
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+        sys.path.append(str(ROOT / "Testing" / "host"))
         import hostapp
         import REACTDistillLib.shipped
         import slicer

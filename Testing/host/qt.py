@@ -20,8 +20,9 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from pythonqt import PythonQtClass, PythonQtObject, integerLike, qtClass, toPython
 
 if sys.version_info < (3, 12):
-    # PySide6 hands out None without counting the reference, which is right only where None is immortal.
-    ctypes.c_ssize_t.from_address(id(None)).value += 1 << 30
+    # PySide6 hands these out without counting the reference, which is right only where they are immortal.
+    for _immortal in (None, True, False):
+        ctypes.c_ssize_t.from_address(id(_immortal)).value += 1 << 30
 
 slotErrors, failedConnections = hosterrors.slotErrors, hosterrors.failedConnections
 textsFromNone = hosterrors.textsFromNone

@@ -73,7 +73,7 @@ def _normalized(
     liver_values = values[inside]
     _check_hounsfield(ct.array_kji, values, liver_values)
     np.clip(liver_values, intensity["low"], intensity["high"], out=liver_values)
-    width = intensity["high"] - intensity["low"]
+    width = intensity["high"] - intensity["low"]  # eps belongs to values from 0 to 1, these are in HU
     mean, sd = liver_values.mean(dtype=np.float64), liver_values.std(dtype=np.float64)
     np.clip(values, intensity["low"], intensity["high"], out=values)
     values -= np.float32(mean)

@@ -1,0 +1,64 @@
+"""A Case from files: an image and its region masks in any format that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .case import Case
+from .geometry import resample
+from .volume import Volume
+
+
+def case_from_files(
+    ct: Path | str, liver: Sequence[str] | None, tumor: Sequence[str] | None, *, series: str | None = None
+) -> Case:
+    """A Case from files; ``liver`` and ``tumor`` are region specifications (see ``masks.read_region``), joined."""
+    from .files import read_volume
+
+    if "" in (str(ct), *(liver or ()), *(tumor or ())):
+        # As a path "" is the current folder, and whatever lies there would be graded.
+        raise ValueError("An empty name was given for the CT or a mask; name a file or a folder.")
+    volume = read_volume(ct, series=series)
+    regions = {"liver": liver, "tumor": tumor}
+    masks = {name: _joined_region(given, volume) for name, given in regions.items() if given}
+    return Case({"ct": volume}, masks)
+
+
+def _joined_region(specifications: Sequence[str], image: Volume) -> Volume:
+    """The union of several regions: on their grid when they share one, else on the grid of the image."""
+    from .masks import read_region
+
+    masks = [read_region(specification, reference=image) for specification in specifications]
+    grid = masks[0].grid
+    if not all(mask.grid.same_as(grid) for mask in masks):
+        grid = image.grid
+    joined = np.zeros(grid.shape_kji, dtype=bool)
+    for mask in masks:
+        joined |= resample(mask, grid, interpolation="nearest").array_kji.astype(bool, copy=False)
+    return Volume(joined, grid)
+
+
+def case_from_folder(folder: Path) -> Case:
+    """The Case in a folder that holds ``ct``, ``liver`` and, if there are tumors, ``tumor``.
+
+    Each is a file with any ending that can be read, or a subfolder of DICOM files. Raises ValueError, one sentence,
+    when one is missing or is there twice, and as reading it does.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        found.setdefault(path.name.split(".")[0].lower(), []).append(path)
+    paths = {name: _only(name, found.get(name, []), folder) for name in ("ct", "liver", "tumor") if name in found}
+    missing = [name for name in ("ct", "liver") if name not in paths]
+    if missing:
+        raise ValueError(f'"{folder.name}" holds no "{missing[0]}"; name the files ct, liver and tumor.')
+    tumor = [str(paths["tumor"])] if "tumor" in paths else None
+    return case_from_files(paths["ct"], [str(paths["liver"])], tumor)
+
+
+def _only(name: str, paths: list[Path], folder: Path) -> Path:
+    if len(paths) != 1:
+        raise ValueError(f'"{folder.name}" holds {len(paths)} files called "{name}"; leave one of them.')
+    return paths[0]
