@@ -29,6 +29,8 @@ students: $(READY)
 benchmark: $(READY)
 	$(RUN) Testing/benchmarks/grade_speed.py
 	$(RUN) Testing/benchmarks/faithfulness.py
+	$(RUN) Testing/benchmarks/regrade_speed.py
+	$(RUN) Testing/benchmarks/panel_speed.py
 
 # A picture of each panel into Resources/Screenshots, drawn outside the application.
 screenshots: $(READY)

@@ -51,7 +51,9 @@ def sample_linear(
     hold, further away ``outside``. A voxel without weight is not looked at, so its NaN does no harm.
     """
     points, inside = _points_inside(array_kji.shape, axes, shape_kji)
-    result = np.full([shape_kji[axis] for axis in axes.order], outside, dtype=np.float32)
+    result = np.empty([shape_kji[axis] for axis in axes.order], dtype=np.float32)
+    if result[inside].size < result.size:
+        result.fill(outside)
     slices, rows, columns = (_Between(along, size) for along, size in zip(points, array_kji.shape, strict=True))
     for out, low, up, weight in zip(result[inside], slices.lower, slices.upper, slices.weight, strict=True):
         plane = array_kji[low].astype(np.float32)  # one slice at a time stays in the cache

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import slicer
 from REACTDistillLib.exchange import array_to_file_in_steps, volume_from_file
 from REACTDistillLib.finding import Finding
@@ -127,6 +128,6 @@ def _volumeToken(node: Any) -> str:
 
 
 def _maskToken(mask: Volume) -> str:
-    digest = hashlib.blake2b(mask.array_kji.tobytes(), digest_size=16)
+    digest = hashlib.blake2b(np.packbits(mask.array_kji.astype(bool, copy=False)).tobytes(), digest_size=16)
     digest.update(json.dumps([mask.grid.shape_kji, mask.grid.ijk_to_ras.tolist()]).encode())
     return digest.hexdigest()

@@ -15,7 +15,7 @@ from .job import Job, JobCallbacks, State, Work
 from .sharedworker import acquireWorker, releaseWorker
 from .uifiles import loadSection
 
-_BUSY_INTERVAL_MS = 10
+_BUSY_INTERVAL_MS = 5
 _IDLE_INTERVAL_MS = 500  # the worker may end or give its memory back while nobody asks it
 
 
