@@ -35,7 +35,7 @@ def test_python_slicer_gets_the_environment_from_before_the_launcher(monkeypatch
     command, environment = interpreter.workerLaunch()
     assert command == [str(launcher), "-u", "-m", "REACTDistillLib", "worker"]
     assert environment["HOME"] == "/home"
-    assert set(environment) == {"HOME", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONIOENCODING"}
+    assert set(environment) == {"HOME", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONIOENCODING", "OPENBLAS_NUM_THREADS"}
 
 
 def test_a_plain_python_runs_the_worker_itself(monkeypatch) -> None:

@@ -189,3 +189,47 @@ def test_an_empty_liver_segment_ends_in_one_sentence_before_anything_starts(host
     assert not panel.panel.bar.worker.isRunning
     assert "empty liver" in panel.panel.bar.status
     assert temporaryFiles() == []
+
+
+def test_a_scene_read_into_the_open_panel_shows_its_own_choice_and_result(host, panel, phantom, tmp_path) -> None:
+    import slicer
+
+    ctVolume, _segmentation = phantom
+    run(host, panel)
+    ctVolume.SetName("graded CT")
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.mrmlScene.WriteToMRB(path)
+    slicer.mrmlScene.Clear(0)
+    panel.enter()
+    host.processEvents()
+    assert slicer.mrmlScene.ReadFromMRB(path, False)
+    host.processEvents()
+    parameters = panel._parameterNode
+    assert parameters.resultTable.GetName() == "Phantom CT grade"
+    assert parameters.resultCT.GetName() == parameters.ctVolume.GetName() == "graded CT"
+    assert panel.ui.resultButton.isVisibleTo(panel.place)
+
+
+def test_a_heat_map_that_was_saved_with_the_scene_or_shown_before_a_reload_can_be_switched_off(
+    host, panel, phantom, tmp_path
+) -> None:
+    import slicer
+
+    run(host, panel)
+    display = phantom[1].GetDisplayNode()
+    identifier = display.GetID()
+    ctId, attentionId = phantom[0].GetID(), panel._parameterNode.resultAttention.GetID()
+    path = str(tmp_path / "scene.mrb")
+    assert slicer.mrmlScene.WriteToMRB(path)
+    slicer.mrmlScene.Clear(0)
+    host.processEvents()
+    assert slicer.mrmlScene.ReadFromMRB(path, True)
+    host.processEvents()
+    assert layers() == [(ctId, attentionId)] * 3
+    assert not slicer.mrmlScene.GetNodeByID(identifier).GetVisibility2DFill()
+    panel.panel.result.forget()  # as the panel that a reload makes
+    panel.updateGUI()
+    panel.ui.showAttentionCheckBox.checked = False
+    host.processEvents()
+    assert layers() == [(ctId, None)] * 3
+    assert slicer.mrmlScene.GetNodeByID(identifier).GetVisibility2DFill()

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from .results import FindingNodes
 
 
+ATTENTION_ATTRIBUTE = "REACTDistill.Attention"
+# Saved with the scene, so that a fill can be brought back after loading it.
+_FILL_ATTRIBUTE = "REACTDistill.FillIsOff"
+
+
 class Layers(NamedTuple):
     """What one slice view shows: node IDs, None for nothing, and the opacity of the foreground."""
 
@@ -20,7 +25,8 @@ class Layers(NamedTuple):
 
 
 def showInSlices(nodes: FindingNodes, ctVolume: Any, *, opacity: float = 0.6) -> dict[str, Layers]:
-    """Show the CT with the attention over it in all slice views; return the layers by view as they were.
+    """Show the CT with the attention over it in all slice views; return the layers by view as they were, without any
+    other heat map.
 
     Without a layout manager (no main window) nothing is shown and the answer is empty.
     """
@@ -43,24 +49,24 @@ def restoreSlices(previous: dict[str, Layers]) -> None:
             composite.SetLabelVolumeID(_idIfPresent(layers.label))
 
 
-def showOutlinesOnly(segmentation: Any) -> list[str]:
+def showOutlinesOnly(segmentation: Any) -> None:
     """Turn off the fill of a segmentation in slice views, which would cover a heat map; its outlines stay.
 
-    Returns the IDs of the display nodes that were changed, for ``restoreFills``. ``segmentation`` may be None.
+    ``restoreFills`` brings it back. ``segmentation`` may be None.
     """
     count = 0 if segmentation is None else segmentation.GetNumberOfDisplayNodes()
     displays = [segmentation.GetNthDisplayNode(index) for index in range(count)]
-    filled = [display for display in displays if display is not None and display.GetVisibility2DFill()]
-    for display in filled:
-        display.SetVisibility2DFill(False)
-    return [display.GetID() for display in filled]
+    for display in displays:
+        if display is not None and display.GetVisibility2DFill():
+            display.SetAttribute(_FILL_ATTRIBUTE, "1")
+            display.SetVisibility2DFill(False)
 
 
-def restoreFills(displayNodeIds: list[str]) -> None:
-    """Turn the fills on again that ``showOutlinesOnly`` turned off; nodes that are gone by now are left out."""
-    for identifier in displayNodeIds:
-        display = slicer.mrmlScene.GetNodeByID(identifier)
-        if display is not None:
+def restoreFills() -> None:
+    """Turn the fills on again that ``showOutlinesOnly`` turned off, also before the scene was saved and loaded."""
+    for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode"):
+        if display.GetAttribute(_FILL_ATTRIBUTE):
+            display.RemoveAttribute(_FILL_ATTRIBUTE)
             display.SetVisibility2DFill(True)
 
 
@@ -81,9 +87,11 @@ def _compositeNodes() -> dict[str, Any]:
 
 
 def _layersOf(composite: Any) -> Layers:
+    foreground = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID() or "")
+    isAttention = foreground is not None and foreground.GetAttribute(ATTENTION_ATTRIBUTE)
     return Layers(
         composite.GetBackgroundVolumeID(),
-        composite.GetForegroundVolumeID(),
+        None if isAttention else composite.GetForegroundVolumeID(),
         composite.GetForegroundOpacity(),
         composite.GetLabelVolumeID(),
     )

@@ -30,7 +30,6 @@ class ResultPanel:
         self._ui, self._onShownClass, self._reliabilityOf = ui, onShownClass, reliabilityOf
         self.header = ResultHeader(ui.resultHeaderPlace)
         self._userLayers: dict[str, Layers] = {}
-        self._userFills: list[str] = []
         self._shownAttention: Any = None
         self._shown: dict[str, str] = {}
         ui.probabilityTable.columnCount = 2
@@ -84,12 +83,13 @@ class ResultPanel:
         """
         if attentionNode is not self._shownAttention:
             restoreSlices(self._userLayers)
-            restoreFills(self._userFills)
-            self._userLayers, self._userFills = {}, []
+            restoreFills()
+            self._userLayers = {}
             if attentionNode is not None:
                 nodes = FindingNodes(table=None, attention=attentionNode)
                 self._userLayers = showInSlices(nodes, ctVolume, opacity=opacity)
-                self._userFills = showOutlinesOnly(segmentation) if self._userLayers else []
+                if self._userLayers:
+                    showOutlinesOnly(segmentation)
             self._shownAttention = attentionNode
         elif attentionNode is not None:
             for name, composite in _compositesWith(attentionNode).items():
@@ -98,7 +98,7 @@ class ResultPanel:
 
     def forget(self) -> None:
         """Nothing is shown any more, for instance because the scene is closed."""
-        self._userLayers, self._userFills, self._shownAttention, self._shown = {}, [], None, {}
+        self._userLayers, self._shownAttention, self._shown = {}, None, {}
 
     def _fillProbabilities(self, probabilities: dict[str, float]) -> None:
         import qt

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .colors import addAttentionColors, addGraphColors
 from .graphmodel import addGraphModel, graphPolyData
 from .hierarchy import placeBeside, removeItem
-from .layers import takeOutOfSlices
+from .layers import ATTENTION_ATTRIBUTE, takeOutOfSlices
 from .steps import resultOf
 from .tables import fillFindingTable, fillRegionTable
 from .transforms import mapPoints
@@ -23,7 +23,6 @@ from .volumes import localIjkToRas, setDisplay
 if TYPE_CHECKING:
     from REACTDistillLib.finding import Finding
 
-ATTENTION_ATTRIBUTE = "REACTDistill.Attention"
 RESULT_ATTRIBUTE = "REACTDistill.Result"
 
 Make = Callable[[str, Mapping[str, Any]], Any]

@@ -5,6 +5,7 @@ Not the application: what is proven here must be seen once in 3D Slicer too.
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import sys
 import tempfile
@@ -63,6 +64,7 @@ class Application(qt.QObject):
         super().__init__()
         self._standInCore, self._standInModules = core, hostmodules.ModuleManager()
         self._standInFolder = tempfile.mkdtemp(prefix="reactdistill-host-")
+        atexit.register(shutil.rmtree, self._standInFolder, ignore_errors=True)
         qt.QSettings.file = str(Path(self._standInFolder) / "settings-1.ini")
         self._standInFiles, self._standInExitCode = hostfiles.FileManager(), None
         self._standInOptions = types.SimpleNamespace(

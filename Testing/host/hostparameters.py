@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+import weakref
 from enum import Enum
 
 import vtk
@@ -69,14 +70,27 @@ class Wrapper:
     _parameters: typing.ClassVar[dict] = {}
 
     def __init__(self, node):
-        self.__dict__.update(parameterNode=node, _connections={})
-        for parameter in self._parameters.values():
-            parameter.read(node)  # a value that cannot be read makes the construction fail
+        # A value that cannot be read makes the construction fail. Nodes are read again only when the parameter node is
+        # modified: one that comes into the scene later, as in an import, is not found.
+        values = {name: parameter.read(node) for name, parameter in self._parameters.items()}
+        this = weakref.ref(self)
+        tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: this()._readNodes())
+        self.__dict__.update(parameterNode=node, _connections={}, _values=values, _observerTag=tag)
+
+    def __del__(self):
+        if "_observerTag" in self.__dict__:
+            self.parameterNode.RemoveObserver(self._observerTag)
+
+    def _readNodes(self):
+        for name, parameter in self._parameters.items():
+            if parameter.isNode:
+                self._values[name] = parameter.read(self.parameterNode)
 
     def __getattribute__(self, name):
         parameters = type(self)._parameters
         if name in parameters:
-            return parameters[name].read(self.parameterNode)
+            isNode = parameters[name].isNode
+            return self._values[name] if isNode else parameters[name].read(self.parameterNode)
         return super().__getattribute__(name)
 
     def __setattr__(self, name, value):
