@@ -325,6 +325,15 @@ def test_a_ct_under_a_warp_is_refused_before_anything_is_drawn(draw: Any, scene:
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 
+def test_a_segmentation_under_a_warp_is_refused_and_left_as_it_is(draw: Any, scene: Any) -> None:
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn")
+    warp = scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "Warp")
+    segmentation.SetAndObserveTransformNodeID(warp.GetID())
+    with pytest.raises(ValueError, match="segmentation lies under a non-linear"):
+        draw.start(ctNode(), segmentation)
+    assert segmentation.GetSegmentation().GetNumberOfSegments() == 0
+
+
 @pytest.mark.parametrize("mainWindow", [False])
 def test_without_views_the_editor_opens_without_an_effect(draw: Any, told: list[bool]) -> None:
     node = draw.start(ctNode(), None)

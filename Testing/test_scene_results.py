@@ -255,7 +255,7 @@ def test_the_layers_come_back_as_they_were(monkeypatch):
     red.SetBackgroundVolumeID(ct.GetID())
     red.SetForegroundOpacity(0.25)
     monkeypatch.setattr(slicer.app, "layoutManager", lambda: manager)
-    previous = layers.showInSlices(nodes, ct, opacity=0.6)
+    previous = layers.showInSlices(nodes.attention, ct, opacity=0.6)
     assert red.GetForegroundVolumeID() == nodes.attention.GetID()
     assert red.GetForegroundOpacity() == pytest.approx(0.6)
     layers.restoreSlices(previous)
@@ -267,7 +267,7 @@ def test_the_layers_come_back_as_they_were(monkeypatch):
 def test_without_a_layout_manager_nothing_is_shown(monkeypatch):
     monkeypatch.setattr(slicer.app, "layoutManager", lambda: None)
     ct = ct_node()
-    assert layers.showInSlices(showFinding(finding_of(ct)[0], ct), ct) == {}
+    assert layers.showInSlices(showFinding(finding_of(ct)[0], ct).attention, ct) == {}
 
 
 def test_the_adapter_never_imports_torch():

@@ -32,11 +32,12 @@ def prepareDrawing(ctVolume: Any, segmentation: Any, liverSegmentId: str = "", t
 
     ``liverSegmentId`` and ``tumorSegmentIds`` (JSON list) are what the user chose, "" where nothing was; segments that
     were chosen or whose names say what they are are used as they are, and only missing ones are added. Raises
-    ValueError without a CT that holds voxels and for a CT under a non-linear transform.
+    ValueError without a CT that holds voxels and for a CT or segmentation under a non-linear transform.
     """
     if ctVolume is None or ctVolume.GetImageData() is None:
         raise ValueError(_("There is no CT to draw on; choose a CT volume."))
-    transformToWorld(ctVolume)  # refused here, not after an hour of drawing
+    for node in filter(None, (ctVolume, segmentation)):
+        transformToWorld(node)  # refused here, not after an hour of drawing
     if segmentation is None:
         segmentation = segmentationFromMasks({}, ctVolume, name=_("Regions"))
         placeBeside(segmentation, ctVolume)

@@ -19,8 +19,9 @@ from .importregions import ImportWork, LabelmapImportWork
 from .job import State
 from .jobbar import JobBar, JobTexts
 from .packages import ensurePackages, missingPackages, whyNoGpu
-from .readiness import firstCT, whyNotReady
+from .readiness import firstCT, offerImagesOnly, whyNotReady
 from .regionspanel import RegionsPanel
+from .resultcheck import ResultCheck
 from .resultpanel import ResultPanel
 from .results import FindingNodes
 from .studentchoice import StudentChoice
@@ -40,7 +41,8 @@ class GradePanel:
     def __init__(self, ui: Any, currentParameters: Callable[[], Any]) -> None:
         self._ui, self._currentParameters = ui, currentParameters
         self.parameters: Any = None
-        self._fingerprint = ""  # of what the shown result was made from
+        self._check = ResultCheck()
+        self._editsAtStart = 0  # of the run in progress
         self._wasEdited = False  # while a work was running
         self._isLive = False  # the work that is running was started by an edit
         store = StudentStore(studentsFolder())
@@ -80,7 +82,7 @@ class GradePanel:
         self.bar.showStatus("")
         self.bar.stop(_("The scene was closed, so the calculation was stopped."))
         self.result.forget()
-        self._fingerprint = ""
+        self._check.forget()
 
     def close(self) -> None:
         """End everything; for ``cleanup``."""
@@ -90,6 +92,7 @@ class GradePanel:
     # Showing
 
     def _preselect(self) -> None:
+        offerImagesOnly((self._ui.ctVolumeSelector, self._ui.petVolumeSelector))
         if self.parameters.ctVolume is None:
             self.parameters.ctVolume = firstCT()
         if self.parameters.segmentation is None:
@@ -105,7 +108,7 @@ class GradePanel:
 
     def _showResult(self) -> None:
         parameters = self.parameters
-        self.result.showTable(parameters.resultTable, parameters.shownClass)
+        self.result.showTable(parameters.resultTable, parameters.shownClass, warning=self._check.warning(parameters))
         attention = parameters.resultAttention if parameters.showAttention else None
         self.result.showAttention(
             attention, parameters.resultCT, parameters.segmentation, opacity=parameters.attentionOpacity
@@ -146,10 +149,13 @@ class GradePanel:
 
     def _onPause(self) -> None:
         """The regions were edited and the user pauses."""
-        if self.parameters is not None:
-            self.show()
-            if self.parameters.liveGrading:
-                self._gradeAgain()
+        if self.parameters is None:
+            return
+        if self.parameters.liveGrading:
+            self._gradeAgain()
+        elif self.regions.watch.wasEdited:
+            self._check.noteEdit()
+        self.show()
 
     def _onImport(self, work: ImportWork | LabelmapImportWork) -> None:
         if not self.bar.isBusy:
@@ -197,7 +203,7 @@ class GradePanel:
         elif self._canGradeAgain():
             self._isLive = True
             earlier = nodesOfResult(parameters)
-            self.bar.start(self._work(earlier=earlier, unchanged=self._fingerprint), errors="status")
+            self.bar.start(self._work(earlier=earlier, unchanged=self._check.fingerprint), errors="status")
 
     def _canGradeAgain(self) -> bool:
         parameters = self.parameters
@@ -208,7 +214,7 @@ class GradePanel:
         return isSame and not whyNotReady(parameters, "") and not missingPackages()
 
     def _work(self, *, earlier: FindingNodes | None = None, unchanged: str = "") -> GradeWork:
-        parameters = self.parameters
+        parameters, self._editsAtStart = self.parameters, self._check.edits
         inputs = GradeInputs(
             parameters.ctVolume,
             parameters.petVolume,
@@ -231,12 +237,12 @@ class GradePanel:
         parameters = self._currentParameters()
         if parameters.resultGraph is not nodes.graph:
             _setVisible(parameters.resultGraph, False)  # two graphs in one place cannot be read
-        self._fingerprint = work.fingerprint
         parameters.resultCT = work.ctVolume
         parameters.resultTable = nodes.table
         parameters.resultRegionTable = nodes.regionTable
         parameters.resultAttention = nodes.attention
         parameters.resultGraph = nodes.graph
+        self._check.remember(parameters, work.fingerprint, self._editsAtStart)
         self.bar.announce(
             _("Done in {seconds:.1f} s on {device}.").format(
                 seconds=finding.provenance.seconds, device=finding.provenance.device
@@ -245,6 +251,9 @@ class GradePanel:
         self.show()
 
     def _onJobState(self, state: State) -> None:
+        if state is State.FAILED and self._isLive:
+            self._check.noteEdit()
+            self.show()
         if self.parameters is not None:
             self._showReadiness()
         if self._wasEdited and not self.bar.isBusy:

@@ -174,6 +174,7 @@ class JobBar:
             self.showStatus(self._texts.stages[stage])
 
     def _onError(self, message: str, details: str) -> None:
+        message = message[:1].upper() + message[1:]
         self.showStatus(message)
         if self._errors == "dialog":
             slicer.util.errorDisplay(message, detailedText=details)

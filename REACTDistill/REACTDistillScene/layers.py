@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import slicer
 
-if TYPE_CHECKING:
-    from .results import FindingNodes
-
+from .volumes import worldGrid
 
 ATTENTION_ATTRIBUTE = "REACTDistill.Attention"
 # Saved with the scene, so that a fill can be brought back after loading it.
@@ -24,18 +23,28 @@ class Layers(NamedTuple):
     label: str | None
 
 
-def showInSlices(nodes: FindingNodes, ctVolume: Any, *, opacity: float = 0.6) -> dict[str, Layers]:
-    """Show the CT with the attention over it in all slice views; return the layers by view as they were, without any
-    other heat map.
+def showInSlices(attentionNode: Any, ctVolume: Any, *, opacity: float = 0.6) -> dict[str, Layers]:
+    """Show the CT with the heat map over it in all slice views; return the layers as they were, by view.
 
-    Without a layout manager (no main window) nothing is shown and the answer is empty.
+    Another heat map that was shown is not among them. Without a layout manager (no main window) nothing is shown and
+    the answer is empty.
     """
     previous = {name: _layersOf(composite) for name, composite in _compositeNodes().items()}
     if previous:
         slicer.util.setSliceViewerLayers(
-            background=ctVolume, foreground=nodes.attention, foregroundOpacity=opacity, label=None
+            background=ctVolume, foreground=attentionNode, foregroundOpacity=opacity, label=None
         )
     return previous
+
+
+def jumpToStrongest(attentionNode: Any) -> None:
+    """Bring all slice views to the strongest place of a heat map."""
+    arrayKji = slicer.util.arrayFromVolume(attentionNode)
+    k, j, i = np.unravel_index(int(arrayKji.argmax()), arrayKji.shape)
+    placeRas = worldGrid(attentionNode).to_ras((i, j, k))
+    slicer.vtkMRMLSliceNode.JumpAllSlices(
+        slicer.mrmlScene, *placeRas.tolist(), slicer.vtkMRMLSliceNode.CenteredJumpSlice
+    )
 
 
 def restoreSlices(previous: dict[str, Layers]) -> None:

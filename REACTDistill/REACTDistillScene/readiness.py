@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import slicer
@@ -11,9 +12,22 @@ from slicer.i18n import tr as _
 def firstCT() -> Any:
     """The first volume that is an image and no result of this module."""
     for volume in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-        if volume.GetClassName() == "vtkMRMLScalarVolumeNode" and not volume.GetAttribute("REACTDistill.Result"):
+        if volume.GetClassName() == "vtkMRMLScalarVolumeNode" and not _isResult(volume):
             return volume
     return None
+
+
+def offerImagesOnly(selectors: Iterable[Any]) -> None:
+    """Leave the results of this module out of node combo boxes; one that has a result selected goes to another node."""
+    results = tuple(node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if _isResult(node))
+    for selector in selectors:
+        model = selector.sortFilterProxyModel()
+        if tuple(model.hiddenNodeIDs) != results:
+            model.hiddenNodeIDs = results
+
+
+def _isResult(node: Any) -> bool:
+    return node.GetAttribute("REACTDistill.Result") is not None
 
 
 def whyNotReady(parameters: Any, whyNoStudent: str) -> str:

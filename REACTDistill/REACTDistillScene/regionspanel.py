@@ -52,6 +52,7 @@ class RegionsPanel:
         """The user goes to another module, or the scene is closed."""
         self.draw.stop()
         self.watch.watch(None)
+        self.segments.forget()
 
     def close(self) -> None:
         """End everything; for ``cleanup``."""

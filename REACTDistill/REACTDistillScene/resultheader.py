@@ -8,6 +8,8 @@ from typing import Any
 
 from .uifiles import loadSection
 
+_NARROWEST_PIXELS = 320
+
 
 class ResultHeader:
     """Labels in ``place`` (a widget with a vertical layout)."""
@@ -35,3 +37,6 @@ class ResultHeader:
         self._ui.headlineLabel.text = headline
         self._ui.noticesLabel.text = "<br>".join(html.escape(notice) for notice in notices)
         self._ui.reliabilityLabel.text = reliability
+        for label in (self._ui.headlineLabel, self._ui.noticesLabel, self._ui.reliabilityLabel):
+            # The panel keeps an old height when it is entered again, and would cut the notices off.
+            label.minimumHeight = max(0, label.heightForWidth(max(label.width, _NARROWEST_PIXELS)))

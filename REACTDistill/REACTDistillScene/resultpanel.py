@@ -8,9 +8,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .layers import Layers, restoreFills, restoreSlices, showInSlices, showOutlinesOnly
+from .layers import Layers, jumpToStrongest, restoreFills, restoreSlices, showInSlices, showOutlinesOnly
 from .resultheader import ResultHeader
-from .results import FindingNodes
 from .tables import NOTICE, PREDICTED_CLASS, PROBABILITY, STUDENT, STUDENT_SHA256, STUDENT_VERSION, cells
 
 _BAR_STEPS = 1000
@@ -31,27 +30,28 @@ class ResultPanel:
         self.header = ResultHeader(ui.resultHeaderPlace)
         self._userLayers: dict[str, Layers] = {}
         self._shownAttention: Any = None
-        self._shown: dict[str, str] = {}
+        self._shown: tuple[dict[str, str], str] = ({}, "")
         ui.probabilityTable.columnCount = 2
         ui.shownClassComboBox.connect("currentIndexChanged(int)", self._onClassChosen)
+        ui.strongestButton.connect("clicked()", self._onStrongest)
 
-    def showTable(self, tableNode: Any, shownClass: str) -> None:
-        """Fill in class, probabilities and notices from a table node; hide the section without one."""
+    def showTable(self, tableNode: Any, shownClass: str, *, warning: str = "") -> None:
+        """Fill in class, probabilities and notices from a table node, ``warning`` first; hide the section without."""
         self._ui.resultButton.visible = tableNode is not None
         rows = {} if tableNode is None else dict(cells(tableNode))
-        if rows and rows != self._shown:
-            self._fill(rows)
-        self._shown = rows
+        if rows and (rows, warning) != self._shown:
+            self._fill(rows, warning)
+        self._shown = (rows, warning)
         if rows:
             self._selectClass(shownClass)
 
-    def _fill(self, rows: dict[str, str]) -> None:
+    def _fill(self, rows: dict[str, str], warning: str) -> None:
         predicted = html.escape(rows.get(PREDICTED_CLASS, ""))
         student = _("{name} {version}").format(name=rows.get(STUDENT, ""), version=rows.get(STUDENT_VERSION, ""))
         reliability = self._reliabilityOf(rows.get(STUDENT_SHA256, ""))
         self.header.show(
             headline=_("Most probable grade: {grade}").format(grade=f"<b>{predicted}</b>"),
-            notices=[value for item, value in rows.items() if item.startswith(NOTICE)],
+            notices=[warning] * bool(warning) + [value for item, value in rows.items() if item.startswith(NOTICE)],
             reliability=f"<i>{html.escape(student)}</i><br>{reliability}",
         )
         probabilities = _probabilitiesIn(rows)
@@ -76,21 +76,27 @@ class ResultPanel:
     def _onClassChosen(self, index: int) -> None:
         self._onShownClass(self._ui.shownClassComboBox.itemData(index) or "")
 
+    def _onStrongest(self) -> None:
+        if self._shownAttention is not None:
+            jumpToStrongest(self._shownAttention)
+
     def showAttention(self, attentionNode: Any, ctVolume: Any, segmentation: Any, *, opacity: float) -> None:
         """Show the heat map over the CT in the slice views, or, without a heat map, what was there before.
 
         While it is shown the segmentation is drawn as outlines, because its fill would cover the heat map.
         """
         if attentionNode is not self._shownAttention:
-            restoreSlices(self._userLayers)
-            restoreFills()
-            self._userLayers = {}
-            if attentionNode is not None:
-                nodes = FindingNodes(table=None, attention=attentionNode)
-                self._userLayers = showInSlices(nodes, ctVolume, opacity=opacity)
-                if self._userLayers:
+            if attentionNode is None:
+                restoreSlices(self._userLayers)
+                restoreFills()
+                self._userLayers = {}
+            else:
+                before = showInSlices(attentionNode, ctVolume, opacity=opacity)
+                self._userLayers = self._userLayers or before
+                if before:
                     showOutlinesOnly(segmentation)
             self._shownAttention = attentionNode
+            self._ui.strongestButton.enabled = attentionNode is not None
         elif attentionNode is not None:
             for name, composite in _compositesWith(attentionNode).items():
                 if name in self._userLayers:
@@ -98,7 +104,7 @@ class ResultPanel:
 
     def forget(self) -> None:
         """Nothing is shown any more, for instance because the scene is closed."""
-        self._userLayers, self._shownAttention, self._shown = {}, None, {}
+        self._userLayers, self._shownAttention, self._shown = {}, None, ({}, "")
 
     def _fillProbabilities(self, probabilities: dict[str, float]) -> None:
         import qt

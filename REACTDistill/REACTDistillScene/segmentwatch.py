@@ -23,6 +23,7 @@ class SegmentationWatch(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._onPause = onPause
         self._node: Any = None
+        self.wasEdited = False  # since it began to be watched
         # Exceptions in VTK observers pass unnoticed, so the work is done in the slot of a timer.
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -35,7 +36,7 @@ class SegmentationWatch(VTKObservationMixin):
             return
         self.removeObservers()
         self._timer.stop()
-        self._node = segmentationNode
+        self._node, self.wasEdited = segmentationNode, False
         if segmentationNode is not None:
             for event in _events():
                 self.addObserver(segmentationNode, event, self._onEdit)
@@ -52,9 +53,11 @@ class SegmentationWatch(VTKObservationMixin):
         self._timer.disconnect("timeout()", self._onPause)
 
     def _onEdit(self, caller: Any, event: Any) -> None:
+        self.wasEdited = True
         self._timer.start()
 
 
 def _events() -> tuple[int, ...]:
     kind = slicer.vtkSegmentation
-    return (kind.SourceRepresentationModified, kind.SegmentModified, kind.SegmentAdded, kind.SegmentRemoved)
+    moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+    return (kind.SourceRepresentationModified, kind.SegmentModified, kind.SegmentAdded, kind.SegmentRemoved, moved)

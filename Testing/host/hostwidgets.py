@@ -62,6 +62,22 @@ def _flag(name):
     return Property(bool, lambda self: self._standInFlags.get(name, False), write)
 
 
+class ProxyModel:
+    """What a node combo box leaves out."""
+
+    def __init__(self, comboBox):
+        self._comboBox, self._hiddenNodeIDs = weakref.ref(comboBox), ()
+
+    @property
+    def hiddenNodeIDs(self):
+        return self._hiddenNodeIDs
+
+    @hiddenNodeIDs.setter
+    def hiddenNodeIDs(self, identifiers):
+        self._hiddenNodeIDs = tuple(identifiers)
+        self._comboBox()._refill()
+
+
 @qtClass
 class qMRMLNodeComboBox(qt.QWidget):
     """Selects the first node only when it gets its scene, jumps to another node when the selected one is deleted."""
@@ -82,6 +98,7 @@ class qMRMLNodeComboBox(qt.QWidget):
         self._standInShownID, self._standInListed, self._standInAttributes = "", [], []
         self._standInFlags = dict.fromkeys(("addEnabled", "removeEnabled", "showChildNodeTypes"), True)
         self._standInBaseName, self._standInNone, self._standInFilter = "", "None", False
+        self._standInProxyModel = ProxyModel(self)
         self._standInObservations = SceneObservations(self)
         self._standInComboBox = qt.QComboBox()
         self._standInComboBox.connect("activated(int)", self._onChoice)
@@ -130,6 +147,9 @@ class qMRMLNodeComboBox(qt.QWidget):
         self.nodeAddedByUser.emit(node)
         return node
 
+    def sortFilterProxyModel(self):
+        return self._standInProxyModel
+
     def addAttribute(self, className, key, value=None):
         self._standInAttributes.append((className, key, value))
         self._refill()
@@ -144,6 +164,8 @@ class qMRMLNodeComboBox(qt.QWidget):
         className = node.GetClassName()
         child = className not in self._standInTypes
         if child and (not self._standInFlags["showChildNodeTypes"] or className in self._standInHiddenTypes):
+            return False
+        if node.GetID() in self._standInProxyModel.hiddenNodeIDs:
             return False
         if node.GetHideFromEditors() and not self._standInFlags.get("showHidden", False):
             return False
