@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -152,6 +153,18 @@ def test_the_sentence_of_a_work_is_the_error(recorder, stage) -> None:
     recorder.run(work)
     assert recorder.errors == [("The CT was removed.", "")]
     assert recorder.job.state is State.FAILED
+    assert list(recorder.root.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence_and_no_number(recorder) -> None:
+    def writeToFullDisk(folder, held):
+        yield
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    work = EchoWork("echo", 1)
+    work.prepare = writeToFullDisk  # type: ignore[method-assign]
+    recorder.run(work)
+    assert recorder.errors == [("No space left on device; check the name, the rights and the free space.", "")]
     assert list(recorder.root.iterdir()) == []
 
 

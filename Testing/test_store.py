@@ -74,6 +74,15 @@ def test_a_file_that_changed_is_read_again_and_an_unchanged_one_is_not(store: St
     assert store.entries()[-1].title == "Another 2"
 
 
+def test_a_file_replaced_by_one_of_the_same_age_and_size_is_read_again(store: StudentStore, make: Make) -> None:
+    entry = store.add(make(weight=1.0))
+    facts, other = entry.path.stat(), make("other.safetensors", weight=2.0)
+    os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    os.replace(other, entry.path)
+    assert (entry.path.stat().st_size, entry.path.stat().st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
+    assert [one.key for one in added(store)] != [entry.key]
+
+
 def test_files_that_begin_with_a_dot_are_not_listed(store: StudentStore, make: Make) -> None:
     store.add(make())
     (store.folder / "._my.safetensors").write_bytes(b"shadow")

@@ -94,6 +94,17 @@ def test_it_ends_in_the_middle_of_a_task_when_the_application_is_gone() -> None:
     assert worker.close() == 3
 
 
+@pytest.mark.parametrize("line", ['{"request": "run", "id": 1', "[1, 2]", '{"request": "run"}', '{"id": 1}'])
+def test_it_ends_at_a_line_that_is_no_request_instead_of_becoming_deaf(worker, line) -> None:
+    worker.process.stdin.write(line.encode() + b"\n")
+    worker.process.stdin.flush()
+    try:
+        assert worker.process.wait(10) == 4
+    finally:
+        worker.process.kill()
+        worker.close()
+
+
 def test_what_packages_print_does_not_get_between_the_events() -> None:
     worker = Process(str(Path(__file__).parent / "scripted_worker.py"))
     answer = worker.ask(7, task="echo", value="läsion", folder="x")

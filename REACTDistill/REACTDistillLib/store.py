@@ -41,7 +41,7 @@ class StudentStore:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self._known: dict[Path, tuple[tuple[int, int], StudentEntry]] = {}  # with time and size of the file
+        self._known: dict[Path, tuple[tuple[int, ...], StudentEntry]] = {}  # with the state of the file
 
     def entries(self) -> list[StudentEntry]:
         """All students: shipped before added, by name and version; what cannot be read stands at the end."""
@@ -117,7 +117,7 @@ class StudentStore:
         return [self._entry(path, is_shipped=False) for path in files]
 
     def _entry(self, path: Path, *, is_shipped: bool) -> StudentEntry:
-        state = _state(path)
+        state = file_state(path)
         known_state, known = self._known.get(path, (None, None))
         if known is None or known_state != state:
             known = _read_entry(path, is_shipped=is_shipped)
@@ -130,13 +130,13 @@ class StudentStore:
         return self.folder / f"{stem.removesuffix(f'_{digits}')}_{digits}{SUFFIX}"
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """Time of the last change in ns and size in bytes; (0, 0) for what is not there."""
+def file_state(path: Path) -> tuple[int, ...]:
+    """Numbers that change when a file is written or replaced, also by one of the same age and size; () without one."""
     try:
         facts = path.stat()
     except OSError:
-        return (0, 0)
-    return facts.st_mtime_ns, facts.st_size
+        return ()
+    return facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, facts.st_size
 
 
 def _read_entry(path: Path, *, is_shipped: bool) -> StudentEntry:

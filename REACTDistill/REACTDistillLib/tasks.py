@@ -16,6 +16,7 @@ from .exchange import VolumeDescription, volume_from_file, volume_to_file
 from .freememory import check_memory
 from .memory import Memory
 from .progress import ProgressCallback
+from .store import file_state
 from .volume import Grid, Volume
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class Warm:
         """The student of a file, loaded once as long as the file is the same."""
         from .student import load_student
 
-        facts = Path(path).stat() if Path(path).is_file() else None
-        key = (path, device, None if facts is None else (facts.st_mtime_ns, facts.st_size))
+        key = (path, device, file_state(Path(path)))
         kept = self._students.get(holder)
         if kept is None or kept[0] != key:
             kept = self._students[holder] = (key, load_student(path, device=device))

@@ -18,6 +18,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from typing import Any, TextIO
 
 from .errors import sentence_of
@@ -26,6 +27,7 @@ from .tasks import TASKS, MissingVolumesError, Warm
 
 HEARTBEAT_SECONDS = 1.0
 _ORPHANED = 3
+_UNREADABLE = 4
 
 Request = dict[str, Any]
 
@@ -139,6 +141,17 @@ def _private_stdout() -> TextIO:
 
 
 def _read_requests(worker: Worker) -> None:
+    """Whatever ends the reading ends the process: a worker that hears nothing could not even be told to end."""
+    try:
+        _read_lines(worker)
+    finally:
+        error = sys.exc_info()[1]
+        if error is not None:
+            traceback.print_exception(error)
+        os._exit(_ORPHANED if error is None else _UNREADABLE)
+
+
+def _read_lines(worker: Worker) -> None:
     # os.read, not sys.stdin: a thread that holds the lock of sys.stdin makes the interpreter crash when it ends.
     rest = b""
     while data := os.read(0, 65536):
@@ -146,7 +159,6 @@ def _read_requests(worker: Worker) -> None:
         for line in lines:
             if line.strip():
                 worker.accept(json.loads(line))
-    os._exit(_ORPHANED)
 
 
 def _beat(worker: Worker) -> None:

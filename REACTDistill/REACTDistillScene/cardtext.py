@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
@@ -13,18 +12,6 @@ if TYPE_CHECKING:
     from REACTDistillLib.card import Card
 
 _CASES = "cases"  # the metric that says how many cases the others rest on
-
-
-def cardText(student: Path) -> str:
-    """Rich text of the card in a student file, or the one sentence why it cannot be read."""
-    from REACTDistillLib.student import read_card
-
-    try:
-        return cardAsRichText(read_card(student))
-    except ModuleNotFoundError as error:
-        return html.escape(_('The card can be shown when the package "{name}" is installed.').format(name=error.name))
-    except ValueError as error:
-        return html.escape(str(error))
 
 
 def cardAsRichText(card: Card) -> str:

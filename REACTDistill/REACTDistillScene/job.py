@@ -10,6 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from REACTDistillLib.errors import sentence_of
+
 from .workerclient import Event, WorkerClient
 
 # The main thread of an application is not kept longer than this by one poll, and a cancel is not waited for longer.
@@ -201,7 +203,7 @@ class Job:
             isUnderControl = True
         except (ValueError, OSError) as error:
             isUnderControl = True
-            self.fail(str(error))
+            self.fail(sentence_of(error))
         finally:
             if not isUnderControl:  # an unforeseen error travels on, but the panel must stay usable
                 self._end(State.FAILED)
