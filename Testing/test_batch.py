@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from REACTDistillLib.__main__ import main
 from REACTDistillLib.batch import cases_of, grade_cases
+from REACTDistillLib.errors import without_paths
 from REACTDistillLib.files import write_volume
 from REACTDistillLib.finding import Finding
 from REACTDistillLib.phantom import phantom_case, write_phantom_cohort
@@ -106,3 +107,26 @@ def test_the_command_prints_a_line_per_case(folders, tmp_path, capsys) -> None:
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in printed[:3]] == ["a", "b", "c"]
     assert "not a medical device" in printed[3]
+
+
+def test_neither_table_nor_sentences_hold_a_path(student, tmp_path) -> None:
+    folder = tmp_path / "Doe^Jane" / "case"
+    folder.mkdir(parents=True)
+    (folder / "ct.nrrd").write_text("no image")
+    (folder / "liver.nrrd").write_text("no image")
+    (row,) = grade_cases(cases_of(tmp_path / "Doe^Jane"), student, tmp_path / "out")
+    assert "the chosen file" in row.problem.lower()
+    assert "Doe" not in (tmp_path / "out" / "results.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "clean"),
+    [
+        ('"/data/Doe/ct.nrrd" does not exist.', "The chosen file does not exist."),
+        ("[Errno 13] Permission denied: '/data/Doe/out'", "[Errno 13] Permission denied: 'the chosen file'"),
+        ('"Doe" is not an empty folder.', "The chosen file is not an empty folder."),
+        ("the liver is empty", "The liver is empty"),
+    ],
+)
+def test_paths_are_taken_out_of_sentences(sentence, clean) -> None:
+    assert without_paths(sentence, "/data/Doe") == clean

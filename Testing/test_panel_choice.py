@@ -155,3 +155,99 @@ def test_the_slices_go_to_the_strongest_place_of_the_heat_map(host, panel, phant
     panel.ui.showAttentionCheckBox.checked = False
     host.processEvents()
     assert not panel.ui.strongestButton.enabled
+
+
+def shownClassInTable(panel) -> str:
+    from REACTDistillScene.tables import cells
+
+    return dict(cells(panel._parameterNode.resultTable))["Shown class"]
+
+
+@pytest.mark.parametrize("moment", ["another class is being shown", "the first grade is running"])
+def test_the_class_that_is_shown_is_always_the_one_chosen_last(host, panel, phantom, moment) -> None:
+    run(host, panel)
+    box = panel.ui.shownClassComboBox
+    if moment == "the first grade is running":
+        panel.panel.bar.applyButton.click()
+    else:
+        box.currentIndex = box.findData("moderate")
+    assert panel.panel.bar.isBusy
+    box.currentIndex = box.findData("poor")
+    host.processEvents(1.0)
+    assert host.processEvents(30, until=lambda: not panel.panel.bar.isBusy)
+    host.processEvents(0.5)
+    assert host.processEvents(30, until=lambda: not panel.panel.bar.isBusy)
+    assert (panel._parameterNode.shownClass, shownClassInTable(panel)) == ("poor", "poor")
+
+
+@pytest.mark.parametrize("text", ["abc", "5", '{"a": 1}', "[1, 2]", "null"])
+def test_tumors_of_a_scene_that_cannot_be_read_are_guessed_anew(host, panel, phantom, text) -> None:
+    panel._parameterNode.tumorSegmentIDs = text
+    host.processEvents()
+    assert choice(panel) == ("liver", ["tumor"])
+
+
+def test_an_unrelated_segmentation_is_neither_chosen_nor_drawn_into(host, panel) -> None:
+    import slicer
+
+    vertebra = segmentationWith(v="vertebra")
+    panel.module._phantomNodes(seed=3)[1].GetParentTransformNode()
+    slicer.mrmlScene.RemoveNode(slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[1])
+    host.processEvents()
+    assert panel._parameterNode.segmentation is None
+    panel.ui.drawButton.click()
+    host.processEvents()
+    assert list(vertebra.GetSegmentation().GetSegmentIDs()) == ["v"]
+    assert panel._parameterNode.segmentation is not vertebra
+    panel.ui.drawButton.click()
+
+
+def test_a_layer_that_the_user_changed_while_the_heat_map_was_shown_stays(host, panel, phantom) -> None:
+    import slicer
+
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Other")
+    run(host, panel)
+    manager = slicer.app.layoutManager()
+    composites = {name: manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()}
+    composites["Red"].SetBackgroundVolumeID(other.GetID())
+    run(host, panel)
+    composites["Red"].SetBackgroundVolumeID(other.GetID())
+    panel.ui.showAttentionCheckBox.checked = False
+    host.processEvents()
+    assert composites["Red"].GetBackgroundVolumeID() == other.GetID()
+    assert composites["Red"].GetForegroundVolumeID() is None
+
+
+def test_each_run_has_a_folder_of_its_own_that_only_the_user_can_read(host, panel) -> None:
+    from REACTDistillScene.jobbar import _newFolder
+
+    folders = [_newFolder() for _ in range(20)]
+    assert len(set(folders)) == 20
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
+    for folder in folders:
+        folder.rmdir()
+
+
+def test_a_ct_that_is_removed_while_its_result_is_shown_leaves_no_result(host, panel, phantom, monkeypatch) -> None:
+    import slicer
+    from REACTDistillScene import results
+
+    def removeCT(name):
+        slicer.mrmlScene.RemoveNode(phantom[0])
+        return results.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", name)
+
+    monkeypatch.setattr(results, "addGraphColors", removeCT)
+    run(host, panel)
+    assert panel.panel.bar.status == "The CT was removed while its result was shown, so the result was dropped."
+    assert [n.GetName() for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")] == []
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 0
+
+
+def test_an_earlier_result_is_brought_up_to_date_in_one_step(host, panel, phantom) -> None:
+    from REACTDistillScene.results import showFinding, showFindingInSteps
+
+    finding, _ = panel.module.REACTDistillLogic().process(
+        *phantom, "liver", ["tumor"], panel.panel.students.entryOf("").path, device="cpu"
+    )
+    assert len(list(showFindingInSteps(finding, phantom[0]))) == 6
+    assert list(showFindingInSteps(finding, phantom[0], earlier=showFinding(finding, phantom[0]))) == []

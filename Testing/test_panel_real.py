@@ -86,7 +86,7 @@ def test_a_real_ct_is_graded_canceled_and_graded_again_after_the_worker_died(hos
     assert temporaryFiles() == []
 
 
-def test_a_second_scene_with_other_data_works_in_the_same_session(host, panel, realCase, tmp_path) -> None:
+def test_a_second_scene_with_other_data_works_in_the_same_application(host, panel, realCase, tmp_path) -> None:
     import slicer
 
     load(realCase)

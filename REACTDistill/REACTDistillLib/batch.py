@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .case import Case
 from .casefiles import case_from_folder
 from .cohort import Cohort
-from .errors import sentence_of
+from .errors import sentence_of, without_paths
 from .finding import NOT_A_MEDICAL_DEVICE
 from .predict import predict
 from .progress import ProgressCallback, silent
@@ -41,6 +41,7 @@ class BatchCase:
 
     identifier: str
     load: Callable[[], Case]
+    place: Path  # of its files; never part of what is written
 
 
 def cases_of(source: Path | str) -> list[BatchCase]:
@@ -50,11 +51,11 @@ def cases_of(source: Path | str) -> list[BatchCase]:
     """
     source = Path(source)
     if not source.is_dir():
-        return [BatchCase(entry.id, entry.load) for entry in Cohort.read(source).entries]
+        return [BatchCase(entry.id, entry.load, source.parent) for entry in Cohort.read(source).entries]
     folders = sorted(path for path in source.iterdir() if path.is_dir())
     if not folders:
         raise ValueError("The folder holds no subfolders; put each case into one of its own, as ct, liver and tumor.")
-    return [BatchCase(folder.name, partial(case_from_folder, folder)) for folder in folders]
+    return [BatchCase(folder.name, partial(case_from_folder, folder), folder) for folder in folders]
 
 
 def grade_cases(
@@ -84,7 +85,7 @@ def _graded(case: BatchCase, student: Student, folder: Path) -> BatchRow:
         finding = predict(case.load(), student)
         finding.save(folder)
     except (ValueError, OSError, MemoryError) as error:
-        return BatchRow(case.identifier, "", "", {}, sentence_of(error))
+        return BatchRow(case.identifier, "", "", {}, without_paths(sentence_of(error), case.place, folder))
     return BatchRow(case.identifier, folder.name, finding.predicted_class, finding.probabilities, "")
 
 

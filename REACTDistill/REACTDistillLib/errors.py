@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+
+def without_paths(sentence: str, *paths: Path | str) -> str:
+    """The sentence with "the chosen file" in the place of these paths and of what lies below them.
+
+    Applications log what they show and results are passed on, and a path may hold the name of a patient.
+    """
+    for path in sorted({str(path) for path in paths if str(path)}, key=len, reverse=True):
+        sentence = re.sub(f'"{re.escape(path)}[^"]*"', "the chosen file", sentence)
+        sentence = re.sub(re.escape(path) + r"[^\s\"',;]*", "the chosen file", sentence)
+        sentence = sentence.replace(f'"{Path(path).name}"', "the chosen file")
+    return sentence[:1].upper() + sentence[1:]
+
 
 def sentence_of(error: Exception) -> str:
     """One sentence for the user: the message of a ValueError, or what the system refused and where."""

@@ -135,13 +135,7 @@ def _masks(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
     from .masks import read_masks
 
     progress("read", 0, 2)
-    path = Path(request["path"])
-    try:
-        masks = read_masks(path, reference=_empty_image(request["grid"]))
-    except ValueError as error:
-        # Applications log what they show, and a path may hold the name of a patient.
-        sentence = str(error).replace(f'"{path}"', "The chosen file").replace(str(path), "...")
-        raise ValueError(sentence) from error
+    masks = read_masks(Path(request["path"]), reference=_empty_image(request["grid"]))
     progress("read", 1, 2)
     regions: list[dict[str, str | VolumeDescription]] = []
     for number, (name, mask) in enumerate(masks.items()):
@@ -159,6 +153,13 @@ def _empty_image(grid: Mapping[str, Any] | None) -> Volume | None:
         return None
     shape_kji = tuple(grid["shape_kji"])
     return Volume(np.broadcast_to(np.float32(0), shape_kji), Grid(shape_kji, np.array(grid["ijk_to_ras"])))
+
+
+def task_named(name: object) -> Callable[[Request, Warm, ProgressCallback], Answer]:
+    """The task of that name; ValueError for one that this version does not know."""
+    if name not in TASKS:
+        raise ValueError(f'There is no task "{name}"; this worker knows: {", ".join(TASKS)}.')
+    return TASKS[str(name)]
 
 
 TASKS: dict[str, Callable[[Request, Warm, ProgressCallback], Answer]] = {

@@ -21,9 +21,9 @@ import threading
 import traceback
 from typing import Any, TextIO
 
-from .errors import sentence_of
+from .errors import sentence_of, without_paths
 from .progress import Cancelled, write_event
-from .tasks import TASKS, MissingVolumesError, Warm
+from .tasks import MissingVolumesError, Warm, task_named
 
 HEARTBEAT_SECONDS = 1.0
 _ORPHANED = 3
@@ -99,7 +99,7 @@ class Worker:
             self.send("progress", id=number, stage=stage, done=done, total=total)
 
         try:
-            answer = TASKS[request["task"]](request, self._warm, progress)
+            answer = task_named(request.get("task"))(request, self._warm, progress)
             if number in self._cancelled:
                 raise Cancelled
         except Cancelled:
@@ -107,7 +107,8 @@ class Worker:
         except MissingVolumesError as missing:
             self.send("missing", id=number, tokens=missing.tokens)
         except (ValueError, OSError, MemoryError, ModuleNotFoundError) as error:
-            self.send("error", id=number, message=sentence_of(error))
+            paths = [request[name] for name in ("path", "source", "out") if name in request]
+            self.send("error", id=number, message=without_paths(sentence_of(error), *paths))
         else:
             self.send("result", id=number, answer=answer)
 

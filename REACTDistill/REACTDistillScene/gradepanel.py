@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import slicer
+from REACTDistillLib.errors import sentence_of
 from REACTDistillLib.store import StudentStore
 from slicer.i18n import tr as _
 
@@ -19,11 +18,12 @@ from .importregions import ImportWork, LabelmapImportWork
 from .job import State
 from .jobbar import JobBar, JobTexts
 from .packages import ensurePackages, missingPackages, whyNoGpu
-from .readiness import firstCT, offerImagesOnly, whyNotReady
+from .readiness import firstCT, firstSegmentation, offerImagesOnly, whyNotReady
 from .regionspanel import RegionsPanel
 from .resultcheck import ResultCheck
 from .resultpanel import ResultPanel
 from .results import FindingNodes
+from .segmentchoice import rememberedTumors
 from .studentchoice import StudentChoice
 from .studentlist import StudentList, studentsFolder
 from .tables import STUDENT_SHA256, cells
@@ -44,6 +44,7 @@ class GradePanel:
         self._check = ResultCheck()
         self._editsAtStart = 0  # of the run in progress
         self._wasEdited = False  # while a work was running
+        self._isClassPending = False  # chosen while a work was running
         self._isLive = False  # the work that is running was started by an edit
         store = StudentStore(studentsFolder())
         self.regions = RegionsPanel(
@@ -96,7 +97,7 @@ class GradePanel:
         if self.parameters.ctVolume is None:
             self.parameters.ctVolume = firstCT()
         if self.parameters.segmentation is None:
-            self.parameters.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+            self.parameters.segmentation = firstSegmentation(self.parameters.ctVolume)
 
     def _showStudent(self) -> None:
         entry = self.students.entryOf(self.parameters.student)
@@ -145,13 +146,14 @@ class GradePanel:
     def _onShownClass(self, shownClass: str) -> None:
         if self.parameters is not None and shownClass != self.parameters.shownClass:
             self.parameters.shownClass = shownClass
+            self._isClassPending = self.bar.isBusy
             self._gradeAgain()
 
     def _onPause(self) -> None:
         """The regions were edited and the user pauses."""
         if self.parameters is None:
             return
-        if self.parameters.liveGrading:
+        if self._gradesByItself():
             self._gradeAgain()
         elif self.regions.watch.wasEdited:
             self._check.noteEdit()
@@ -189,7 +191,7 @@ class GradePanel:
                 work = BatchWork(source, output, self._studentPath(), self.device.device, self._onBatchDone)
                 self.bar.start(work, running=_("Grading the cases..."))
         except (ValueError, OSError) as error:
-            self.bar.fail(str(error))
+            self.bar.fail(sentence_of(error))
 
     def _onBatchDone(self, graded: int, failed: int) -> None:
         text = _("{graded} cases graded, {failed} failed; the table in the scene says why.")
@@ -220,7 +222,7 @@ class GradePanel:
             parameters.petVolume,
             parameters.segmentation,
             parameters.liverSegmentID,
-            tuple(json.loads(parameters.tumorSegmentIDs or "[]")),
+            tuple(rememberedTumors(parameters.tumorSegmentIDs)),
             self._studentPath(),
             self.device.device,
             parameters.shownClass,
@@ -259,6 +261,11 @@ class GradePanel:
         if self._wasEdited and not self.bar.isBusy:
             self._wasEdited = False
             self.regions.watch.again()
+
+    def _gradesByItself(self) -> bool:
+        """Whether the result must follow now: after an edit, or to show a class that could not be shown at once."""
+        isPending, self._isClassPending = self._isClassPending and not self.bar.isBusy, False
+        return isPending or self.parameters.liveGrading
 
 
 def nodesOfResult(parameters: Any) -> FindingNodes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import qt
 import slicer
+from REACTDistillLib.errors import sentence_of
 from slicer.i18n import tr as _
 
 from .job import Job, JobCallbacks, State, Work
@@ -91,11 +93,13 @@ class JobBar:
 
     def start(self, work: Work, *, running: str = "", errors: str = "dialog") -> None:
         """Run ``work`` now, with ``running`` as status; ``errors="status"`` shows them in the line of status only."""
+        if self.job.isBusy:
+            raise RuntimeError("a work was started while another one is running")
         self._running, self._errors = running or self._texts.running, errors
         try:
             self.job.start(work)
         except (ValueError, OSError) as error:
-            self.job.fail(str(error))
+            self.job.fail(sentence_of(error))
 
     def fail(self, sentence: str) -> None:
         """Show why a work could not even be made."""
@@ -120,7 +124,7 @@ class JobBar:
         try:
             work = self._makeWork()
         except (ValueError, OSError) as error:
-            self.fail(str(error))
+            self.fail(sentence_of(error))
             return
         if work is not None:
             self.start(work)
@@ -192,5 +196,7 @@ class JobBar:
 
 
 def _newFolder() -> Path:
-    # Its name holds nothing of the patient.
-    return Path(slicer.util.tempDirectory("REACTDistill-"))
+    # Its name holds nothing of the patient, no run has the folder of another, and no other user can read it.
+    place = Path(slicer.app.temporaryPath)
+    place.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="REACTDistill-", dir=place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,18 +24,29 @@ class Layers(NamedTuple):
     label: str | None
 
 
-def showInSlices(attentionNode: Any, ctVolume: Any, *, opacity: float = 0.6) -> dict[str, Layers]:
-    """Show the CT with the heat map over it in all slice views; return the layers as they were, by view.
+class Replaced(NamedTuple):
+    """The layers of one slice view before a heat map was shown in it, and with it."""
 
-    Another heat map that was shown is not among them. Without a layout manager (no main window) nothing is shown and
-    the answer is empty.
+    before: Layers
+    shown: Layers
+
+
+def showInSlices(
+    attentionNode: Any, ctVolume: Any, *, opacity: float = 0.6, earlier: Mapping[str, Replaced] | None = None
+) -> dict[str, Replaced]:
+    """Show the CT with the heat map over it in all slice views; return what was replaced, by view.
+
+    ``earlier`` is the answer for a heat map that is shown until now: views that still show it keep what it replaced.
+    Without a layout manager (no main window) nothing is shown and the answer is empty.
     """
-    previous = {name: _layersOf(composite) for name, composite in _compositeNodes().items()}
-    if previous:
+    composites = _compositeNodes()
+    now = {name: _layersOf(composite) for name, composite in composites.items()}
+    if composites:
         slicer.util.setSliceViewerLayers(
             background=ctVolume, foreground=attentionNode, foregroundOpacity=opacity, label=None
         )
-    return previous
+    kept = {name: one.before for name, one in (earlier or {}).items() if now.get(name) == one.shown}
+    return {name: Replaced(kept.get(name, now[name]), _layersOf(composite)) for name, composite in composites.items()}
 
 
 def jumpToStrongest(attentionNode: Any) -> None:
@@ -47,15 +59,22 @@ def jumpToStrongest(attentionNode: Any) -> None:
     )
 
 
-def restoreSlices(previous: dict[str, Layers]) -> None:
-    """Put back layers that ``showInSlices`` returned; volumes that are gone by now become empty layers."""
+def restoreSlices(replaced: dict[str, Replaced]) -> None:
+    """Put back what ``showInSlices`` replaced; a layer that the user has changed meanwhile stays as it is.
+
+    Volumes that are gone by now become empty layers.
+    """
     for name, composite in _compositeNodes().items():
-        if name in previous:
-            layers = previous[name]
-            composite.SetBackgroundVolumeID(_idIfPresent(layers.background))
-            composite.SetForegroundVolumeID(_idIfPresent(layers.foreground))
-            composite.SetForegroundOpacity(layers.foregroundOpacity)
-            composite.SetLabelVolumeID(_idIfPresent(layers.label))
+        if name not in replaced:
+            continue
+        now, (before, shown) = _layersOf(composite), replaced[name]
+        if now.background == shown.background:
+            composite.SetBackgroundVolumeID(_idIfPresent(before.background))
+        if now.foreground == shown.foreground:
+            composite.SetForegroundVolumeID(_idIfPresent(before.foreground))
+            composite.SetForegroundOpacity(before.foregroundOpacity)
+        if now.label == shown.label:
+            composite.SetLabelVolumeID(_idIfPresent(before.label))
 
 
 def showOutlinesOnly(segmentation: Any) -> None:

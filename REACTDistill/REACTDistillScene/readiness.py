@@ -8,12 +8,23 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from .segmentchoice import kindOfName, segmentsOf
+
 
 def firstCT() -> Any:
     """The first volume that is an image and no result of this module."""
     for volume in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
         if volume.GetClassName() == "vtkMRMLScalarVolumeNode" and not _isResult(volume):
             return volume
+    return None
+
+
+def firstSegmentation(ctVolume: Any) -> Any:
+    """The first segmentation that is of this CT or has a segment that is called a liver or a tumor."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+        if (reference is not None and reference is ctVolume) or any(map(kindOfName, segmentsOf(node).values())):
+            return node
     return None
 
 

@@ -13,6 +13,7 @@ from .drawpanel import DrawPanel
 from .importmenu import ImportMenu
 from .importregions import ImportWork, LabelmapImportWork, importWork
 from .regionvolumes import regionsText
+from .segmentchoice import rememberedTumors
 from .segmentpanel import SegmentPanel
 from .segmentwatch import SegmentationWatch
 
@@ -63,7 +64,7 @@ class RegionsPanel:
         """Import ``source``, a path or a label map node, into a new segmentation."""
         try:
             work = importWork(source, self._currentParameters().ctVolume, self._choose)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             slicer.util.errorDisplay(str(error))
             return
         self._startImport(work)
@@ -95,7 +96,7 @@ class RegionsPanel:
         parameters.segmentation, drawing = segmentation, self.draw.drawing
         if drawing is not None:
             parameters.liverSegmentID = drawing.liverSegmentId
-            if drawing.tumorSegmentId not in json.loads(parameters.tumorSegmentIDs or "[]"):
+            if drawing.tumorSegmentId not in rememberedTumors(parameters.tumorSegmentIDs):
                 parameters.tumorSegmentIDs = json.dumps([drawing.tumorSegmentId])
 
     def _onDrawing(self, isDrawing: bool) -> None:
@@ -104,7 +105,7 @@ class RegionsPanel:
 
     def _onPause(self) -> None:
         parameters = self._currentParameters()
-        chosen = json.loads(parameters.tumorSegmentIDs or "[]")
+        chosen = rememberedTumors(parameters.tumorSegmentIDs)
         self._ui.regionsLabel.text = regionsText(parameters.segmentation, parameters.liverSegmentID, chosen)
         self._onEditPause()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .layers import Layers, jumpToStrongest, restoreFills, restoreSlices, showInSlices, showOutlinesOnly
+from .layers import Replaced, jumpToStrongest, restoreFills, restoreSlices, showInSlices, showOutlinesOnly
 from .resultheader import ResultHeader
 from .tables import NOTICE, PREDICTED_CLASS, PROBABILITY, STUDENT, STUDENT_SHA256, STUDENT_VERSION, cells
 
@@ -28,7 +28,7 @@ class ResultPanel:
         """
         self._ui, self._onShownClass, self._reliabilityOf = ui, onShownClass, reliabilityOf
         self.header = ResultHeader(ui.resultHeaderPlace)
-        self._userLayers: dict[str, Layers] = {}
+        self._replaced: dict[str, Replaced] = {}
         self._shownAttention: Any = None
         self._shown: tuple[dict[str, str], str] = ({}, "")
         ui.probabilityTable.columnCount = 2
@@ -87,24 +87,23 @@ class ResultPanel:
         """
         if attentionNode is not self._shownAttention:
             if attentionNode is None:
-                restoreSlices(self._userLayers)
+                restoreSlices(self._replaced)
                 restoreFills()
-                self._userLayers = {}
+                self._replaced = {}
             else:
-                before = showInSlices(attentionNode, ctVolume, opacity=opacity)
-                self._userLayers = self._userLayers or before
-                if before:
+                self._replaced = showInSlices(attentionNode, ctVolume, opacity=opacity, earlier=self._replaced)
+                if self._replaced:
                     showOutlinesOnly(segmentation)
             self._shownAttention = attentionNode
             self._ui.strongestButton.enabled = attentionNode is not None
         elif attentionNode is not None:
             for name, composite in _compositesWith(attentionNode).items():
-                if name in self._userLayers:
+                if name in self._replaced:
                     composite.SetForegroundOpacity(opacity)
 
     def forget(self) -> None:
         """Nothing is shown any more, for instance because the scene is closed."""
-        self._userLayers, self._shownAttention, self._shown = {}, None, ({}, "")
+        self._replaced, self._shownAttention, self._shown = {}, None, ({}, "")
 
     def _fillProbabilities(self, probabilities: dict[str, float]) -> None:
         import qt

@@ -74,6 +74,7 @@ def showFindingInSteps(
     kept = {} if earlier is None else earlier.inScene()
     name = kept["table"].GetName() if "table" in kept else _freeName(name or f"{ctVolume.GetName()} grade")
     nodes = dict(kept)
+    isDone = False
     try:
         for field, suffix, make, update in _PARTS:
             if _isPartOf(finding, field):
@@ -83,11 +84,19 @@ def showFindingInSteps(
                 _mark(nodes[field], finding)
                 if field not in kept and not nodes[field].IsA("vtkMRMLColorNode"):
                     placeBeside(nodes[field], ctVolume)
-                yield
-    except GeneratorExit:
-        removeFinding(FindingNodes(**{"table": None, **{k: node for k, node in nodes.items() if k not in kept}}))
-        raise
+                if not kept:  # nodes that are shown already must never tell of two Findings
+                    yield
+                    _checkPresent(ctVolume)
+        isDone = True
+    finally:
+        if not isDone:
+            removeFinding(FindingNodes(**{"table": None, **{k: node for k, node in nodes.items() if k not in kept}}))
     return FindingNodes(**nodes)
+
+
+def _checkPresent(ctVolume: Any) -> None:
+    if not slicer.mrmlScene.IsNodePresent(ctVolume):
+        raise ValueError("The CT was removed while its result was shown, so the result was dropped.")
 
 
 def removeFinding(nodes: FindingNodes) -> None:

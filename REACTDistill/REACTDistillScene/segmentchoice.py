@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+NO_TUMORS = "[]"
 _TUMOR = re.compile("tumou?r|mass(?!et)|lesion|hcc", re.IGNORECASE)  # the masseter is a muscle
 _LIVER = re.compile("liver", re.IGNORECASE)
 _LIVER_PART = re.compile("vessel|vein|arter|duct|cyst|lobe|segment(?!ation)", re.IGNORECASE)
@@ -36,14 +37,22 @@ def chosenLiver(segments: Mapping[str, str], remembered: str) -> str:
     return next(iter(exact + candidates), "")
 
 
+def rememberedTumors(remembered: str) -> list[str]:
+    """The segment IDs in a JSON list; none for text that is no such list, as a scene of another program may hold."""
+    try:
+        listed = json.loads(remembered or "[]")
+    except json.JSONDecodeError:
+        return []
+    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+
+
 def chosenTumors(segments: Mapping[str, str], remembered: str) -> list[str]:
     """IDs of the tumor segments.
 
     ``remembered`` is a JSON list of IDs, or "" when nobody chose yet. An empty list is a choice: no tumor. A list of
     which nothing is left belongs to another segmentation, so the names decide again.
     """
-    chosen = json.loads(remembered) if remembered else None
-    if chosen == []:
+    if remembered.strip() == NO_TUMORS:
         return []
-    present = [segmentId for segmentId in chosen or [] if segmentId in segments]
+    present = [segmentId for segmentId in rememberedTumors(remembered) if segmentId in segments]
     return present or [segmentId for segmentId, name in segments.items() if kindOfName(name) == "tumor"]

@@ -1,4 +1,4 @@
-"""The one worker of a session, shared by the panels: started by the first that needs it, ended with the last."""
+"""The one worker of the application, shared by its panels: started by the first that needs it, ended with the last."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _users: dict[WorkerClient, int] = {}
 
 
 def acquireWorker() -> WorkerClient:
-    """The worker of this session; nothing is started before the first request. ``releaseWorker`` gives it back."""
+    """The worker of the application; nothing is started before the first request. ``releaseWorker`` gives it back."""
     client = next(iter(_users), None) or WorkerClient(QtTransport(), workerLaunch)
     _users[client] = _users.get(client, 0) + 1
     return client

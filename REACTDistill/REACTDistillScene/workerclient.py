@@ -120,7 +120,7 @@ class WorkerClient:
         """One line of the worker's stdout; what is no event is log."""
         self._lastSign = time.monotonic()
         event = _eventOf(line)
-        if event is None:
+        if event is None or not isinstance(event.get("id", event.get("pid", 0)), int):
             self.onLog(line)
         elif event["event"] == "started":
             self._processGroup = int(event["pid"])
