@@ -24,7 +24,7 @@ def test_a_known_point_survives_the_way_to_any_grid_and_back(source, turn, share
     blob = np.exp(-0.5 * ((centers - point_ras) ** 2).sum(axis=-1) / sigma**2)
     volume = Volume(blob, source)
     reach_mm = float(np.linalg.norm(source.spacing_ijk_mm * source.shape_kji[::-1]))
-    other = grid_around(point_ras, turn, (2, 0, 1), (1, -1, 1), [reach_mm / 40] * 3, (41, 41, 41))
+    other = grid_around(point_ras, turn, (2, 0, 1), (1, -1, 1), [reach_mm / 60] * 3, (91, 91, 91))  # all of it
     there = resample(volume, other)
     back = resample(there, source)
     moved = source.to_ijk(center_of_mass_ras(back)) - source.to_ijk(center_of_mass_ras(volume))

@@ -427,7 +427,7 @@ def _withoutPoll(work: HoldWork):
     ("exitCode", "log", "words"),
     [
         (None, "", "Python could not be started"),
-        (1, "torch.OutOfMemoryError: CUDA out of memory", 'choose the device "cpu"'),
+        (1, "torch.OutOfMemoryError: CUDA out of memory", "choose the CPU as device"),
         (-9, "", "killed by the system"),
         (137, "", "killed by the system"),
         (1, "ModuleNotFoundError: No module named 'torch'", 'package "torch" is missing'),

@@ -76,6 +76,8 @@ def test_a_disabled_apply_says_what_is_missing(host, panel) -> None:
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     assert reason() == "Choose a segmentation with a liver segment."
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
+    assert reason() == "Choose a segmentation with a liver segment."  # it may be of something else
+    panel._parameterNode.segmentation = segmentation
     assert reason() == "Choose the segment of the liver."
     segmentation.GetSegmentation().AddEmptySegment("a", "Whole Liver")
     assert reason() == "Grade the tumor."

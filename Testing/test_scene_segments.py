@@ -116,16 +116,16 @@ def test_overlapping_segments_do_not_cut_each_other_in_shared_layers_or_apart():
 
 def test_an_unknown_segment_is_named_with_those_that_exist():
     node = segmentationFromMasks({"Liver": box_mask(*LIVER)}, ct_node(), name="Regions")
-    with pytest.raises(ValueError, match=r'the segmentation has no segment "tumour"; it has "Liver"'):
+    with pytest.raises(ValueError, match=r'The segmentation has no segment "tumour"; it has "Liver"'):
         maskFromSegment(node, "tumour")
 
 
 def test_an_empty_segment_is_named():
     node = segmentationFromMasks({"Liver": box_mask((0, 0, 0), (0, 0, 0))}, ct_node())
-    with pytest.raises(ValueError, match='segment "Liver" is empty'):
+    with pytest.raises(ValueError, match='Segment "Liver" is empty'):
         maskFromSegment(node, "Liver")
     node.GetSegmentation().AddEmptySegment("fresh", "New one")
-    with pytest.raises(ValueError, match='segment "New one" is empty'):
+    with pytest.raises(ValueError, match='Segment "New one" is empty'):
         maskFromSegment(node, "fresh")
 
 
@@ -203,7 +203,7 @@ def test_ct_and_segmentation_may_lie_under_different_transforms():
 
 @pytest.mark.parametrize(
     ("chosen", "sentence"),
-    [((None, "s", "Liver"), "no CT volume"), (("c", None, "Liver"), "no segmentation"), (("c", "s", ""), "no segment")],
+    [((None, "s", "Liver"), "No CT volume"), (("c", None, "Liver"), "No segmentation"), (("c", "s", ""), "no segment")],
 )
 def test_what_is_not_chosen_is_said(chosen, sentence):
     ct = ct_node()

@@ -92,19 +92,19 @@ def test_whole_numbers_become_float32():
 def test_a_non_linear_transform_is_refused_with_what_to_do_and_without_the_name_of_the_node():
     node = nodeFromVolume(ramp(np.eye(4)), "Doe, Jane")
     node.SetAndObserveTransformNodeID(grid_transform().GetID())
-    with pytest.raises(ValueError, match=r"^the volume lies under a non-linear transform; harden") as refusal:
+    with pytest.raises(ValueError, match=r"^The volume lies under a non-linear transform; harden") as refusal:
         volumeFromNode(node)
     assert "Jane" not in str(refusal.value)
 
 
 def test_a_node_without_voxels_is_refused():
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Not loaded")
-    with pytest.raises(ValueError, match=r"the volume holds no voxels"):
+    with pytest.raises(ValueError, match=r"The volume holds no voxels"):
         volumeFromNode(node)
 
 
 def test_a_color_picture_is_refused():
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "Photo")
     slicer.util.updateVolumeFromArray(node, np.zeros((1, 4, 5, 3), dtype=np.uint8))
-    with pytest.raises(ValueError, match=r"the volume has 3 values per voxel"):
+    with pytest.raises(ValueError, match=r"The volume has 3 values per voxel"):
         volumeFromNode(node)

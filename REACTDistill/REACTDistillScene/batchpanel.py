@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import ctk
 import slicer
-from slicer.i18n import tr as _
 
 from .results import RESULT_ATTRIBUTE
 from .tables import fillTable
+from .translation import tr as _
 from .uifiles import loadSection
 
 if TYPE_CHECKING:

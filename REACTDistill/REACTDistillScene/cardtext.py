@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from slicer.i18n import tr as _
+from .translation import tr as _
 
 if TYPE_CHECKING:
     from REACTDistillLib.card import Card

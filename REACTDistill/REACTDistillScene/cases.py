@@ -10,6 +10,7 @@ from REACTDistillLib.volume import Volume
 
 from .segmentmasks import maskFromSegmentInSteps, unionOfMasks
 from .steps import resultOf
+from .translation import tr as _
 from .volumes import volumeFromNode
 
 
@@ -37,12 +38,13 @@ def regionsInSteps(
 ) -> Generator[None, None, dict[str, Volume]]:
     """The masks of ``caseFromNodes``, pausing every few milliseconds; raises as it does."""
     if ctVolume is None:
-        raise ValueError("no CT volume is chosen; choose one.")
+        raise ValueError(_("No CT volume is chosen; choose one."))
     if segmentation is None:
-        raise ValueError("no segmentation is chosen; choose one with a liver segment.")
+        raise ValueError(_("No segmentation is chosen; choose one with a liver segment."))
     ids = [tumorSegmentIds] if isinstance(tumorSegmentIds, str) else list(tumorSegmentIds or ())
     if liverSegmentId in ids:
-        raise ValueError(f'segment "{liverSegmentId}" is chosen as liver and as tumor; choose two different segments.')
+        text = _('Segment "{segment}" is chosen as liver and as tumor; choose two different segments.')
+        raise ValueError(text.format(segment=liverSegmentId))
     regions = {"liver": (yield from maskFromSegmentInSteps(segmentation, liverSegmentId))}
     tumors = []
     for segmentId in filter(None, ids):

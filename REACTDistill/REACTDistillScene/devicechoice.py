@@ -6,7 +6,8 @@ from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
+
+from .translation import tr as _
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _SETTING = "REACTDistill/Device"

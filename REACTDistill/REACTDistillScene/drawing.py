@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from slicer.i18n import tr as _
-
 from .hierarchy import placeBeside
 from .regionvolumes import isEmpty
 from .segmentchoice import chosenLiver, chosenTumors, segmentsOf
 from .segments import addEmptySegment, segmentationFromMasks
 from .transforms import transformToWorld
+from .translation import tr as _
 
 
 @dataclass(frozen=True)

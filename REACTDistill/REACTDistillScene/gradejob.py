@@ -17,6 +17,7 @@ from REACTDistillLib.volume import Volume
 
 from .cases import regionsInSteps
 from .results import FindingNodes, showFindingInSteps
+from .translation import tr as _
 from .volumes import scalarArray, worldGrid
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class GradeWork:
         """Show the Finding in the scene; ValueError when the CT is no longer there."""
         ctVolume = self._inputs.ctVolume
         if not slicer.mrmlScene.IsNodePresent(ctVolume):
-            raise ValueError("The CT was removed while it was graded, so the result was dropped.")
+            raise ValueError(_("The CT was removed while it was graded, so the result was dropped."))
         attention = None if answer["attention"] is None else volume_from_file(answer["attention"], folder)
         finding = Finding.from_json(answer["finding"], attention)
         yield
@@ -116,7 +117,7 @@ def _writeVolume(node: Any, folder: Path, name: str) -> Generator[None, None, An
     before = image.GetMTime()
     description = yield from array_to_file_in_steps(scalarArray(node), worldGrid(node), folder, name)
     if node.GetImageData() is not image or image.GetMTime() != before:
-        raise ValueError("The image was changed while it was read; try again.")
+        raise ValueError(_("The image was changed while it was read; try again."))
     return description
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from REACTDistillLib.errors import sentence_of
 from REACTDistillLib.store import StudentStore
-from slicer.i18n import tr as _
 
 from .batchpanel import BatchPanel, BatchWork
 from .cardtext import needsText, reliabilityText
@@ -27,6 +26,7 @@ from .segmentchoice import rememberedTumors
 from .studentchoice import StudentChoice
 from .studentlist import StudentList, studentsFolder
 from .tables import STUDENT_SHA256, cells
+from .translation import tr as _
 
 HOLDER = "REACTDistill"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 
 from .labelmaps import looksLikeLabelmap
+from .translation import tr as _
 
 _SUFFIXES = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
 

@@ -10,13 +10,13 @@ import numpy as np
 import slicer
 from REACTDistillLib.exchange import volume_from_file
 from REACTDistillLib.volume import Grid, Volume
-from slicer.i18n import tr as _
 
 from .hierarchy import placeBeside
 from .labelmaps import labelName, masksInSteps
 from .segments import segmentationInSteps
 from .steps import resultOf
 from .transforms import transformToWorld
+from .translation import tr as _
 from .volumes import localIjkToRas, worldGrid
 
 Steps = Generator[None, None, Any]

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from .translation import tr as _
+
 OTHER_PYTHON_VARIABLE = "REACTDISTILL_PYTHON"
 _MODULE_FOLDER = Path(__file__).resolve().parent.parent
 # An application puts its own libraries into these; another Python must not see them.
@@ -21,14 +23,15 @@ def pythonExecutable() -> str:
     other = os.environ.get(OTHER_PYTHON_VARIABLE, "")
     if other:
         if not Path(other).is_file():
-            raise ValueError(f'{OTHER_PYTHON_VARIABLE} names "{other}", which is not a file; correct or unset it.')
+            text = _('{variable} names "{path}", which is not a file; correct or unset it.')
+            raise ValueError(text.format(variable=OTHER_PYTHON_VARIABLE, path=other))
         return other
     slicerPython = shutil.which("PythonSlicer")
     if slicerPython:
         return slicerPython
     if Path(sys.executable or "").stem.lower().startswith("python"):
         return sys.executable
-    raise ValueError("No Python was found to calculate with: PythonSlicer is missing in this installation.")
+    raise ValueError(_("No Python was found to calculate with: PythonSlicer is missing in this installation."))
 
 
 def childEnvironment(python: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from REACTDistillLib.errors import sentence_of
 
+from .translation import tr as _
 from .workerclient import Event, WorkerClient
 
 # The main thread of an application is not kept longer than this by one poll, and a cancel is not waited for longer.
@@ -99,7 +100,7 @@ class Job:
     def start(self, work: Work) -> None:
         """Start ``work``; ValueError while another run is not over, OSError when no folder can be made."""
         if self.isBusy:
-            raise ValueError("A calculation is running already; wait for it or cancel it first.")
+            raise ValueError(_("A calculation is running already; wait for it or cancel it first."))
         self._run = _Run(work, self._makeFolder())
         self._wasRepeated = False
         self._prepare(self._run)
@@ -133,7 +134,7 @@ class Job:
 
     def close(self) -> None:
         """End the run without any further callback; for the end of the panel."""
-        self._callbacks = JobCallbacks(lambda *_: None, lambda *_: None, lambda *_: None)
+        self._callbacks = JobCallbacks(lambda *anything: None, lambda *anything: None, lambda *anything: None)
         self._stopSteps()
         if self._number is not None:
             self._worker.cancel(self._number)
@@ -156,7 +157,7 @@ class Job:
             self._repeat()
         elif kind in ("error", "cancelled"):
             self._number = None
-            self.fail(str(event.get("message", "The calculation was stopped.")))
+            self.fail(str(event.get("message", _("The calculation was stopped."))))
 
     def onLost(self, message: str, details: str) -> None:
         """The worker has died."""
@@ -174,7 +175,7 @@ class Job:
         """The worker has given its memory back meanwhile: everything is sent again, once."""
         self._number = None
         if self._wasRepeated:
-            self.fail("The calculation could not keep the images in memory; close other programs and try again.")
+            self.fail(_("The calculation could not keep the images in memory; close other programs and try again."))
             return
         self._wasRepeated = True
         self._worker.forgetHeld(self._holder)

@@ -11,10 +11,10 @@ from typing import Any
 import qt
 import slicer
 from REACTDistillLib.errors import sentence_of
-from slicer.i18n import tr as _
 
 from .job import Job, JobCallbacks, State, Work
 from .sharedworker import acquireWorker, releaseWorker
+from .translation import tr as _
 from .uifiles import loadSection
 
 _BUSY_INTERVAL_MS = 5

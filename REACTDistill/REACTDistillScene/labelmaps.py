@@ -10,8 +10,8 @@ import slicer
 from numpy.typing import NDArray
 from REACTDistillLib.geometry import mask_box
 from REACTDistillLib.volume import Box, Grid, Volume
-from slicer.i18n import tr as _
 
+from .translation import tr as _
 from .volumes import worldGrid
 
 _MAX_LABEL = 65535

@@ -14,9 +14,9 @@ from enum import Enum
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
 from .interpreter import OTHER_PYTHON_VARIABLE
+from .translation import tr as _
 
 Confirm = Callable[[str], bool]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
 from .segmentchoice import kindOfName, segmentsOf
+from .translation import tr as _
 
 
 def firstCT() -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
 from .drawpanel import DrawPanel
 from .importmenu import ImportMenu
@@ -16,6 +15,7 @@ from .regionvolumes import regionsText
 from .segmentchoice import rememberedTumors
 from .segmentpanel import SegmentPanel
 from .segmentwatch import SegmentationWatch
+from .translation import tr as _
 
 
 class RegionsPanel:

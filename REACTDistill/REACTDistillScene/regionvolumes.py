@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import vtk
 from numpy.typing import NDArray
-from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .segmentchoice import segmentsOf
+from .translation import tr as _
 
 _LABELMAP = "Binary labelmap"
+_MOST = 400_000_000  # voxels that are looked at in less than a tenth of a second
 
 
 def isEmpty(segmentationNode: Any, segmentId: str) -> bool:
@@ -46,14 +47,23 @@ def segmentMl(segmentationNode: Any, segmentId: str) -> float | None:
 
 
 def regionsText(segmentationNode: Any, liverSegmentId: str, tumorSegmentIds: Sequence[str]) -> str:
-    """Volumes of the chosen segments, such as "Liver 1480 ml, tumor 12.3 ml"; "" when none of them has voxels.
+    """Volumes of the chosen segments, such as "Liver 1480 ml, tumor 12.3 ml"; "" when none of them has voxels, and
+    when they have so many that counting would be felt.
 
     Several tumors are added up, a voxel that lies in two of them counts twice. IDs of other segmentations are left out.
     """
     known = segmentsOf(segmentationNode)
+    if _voxelsToCount(segmentationNode, [one for one in (liverSegmentId, *tumorSegmentIds) if one in known]) > _MOST:
+        return ""
     livers = [segmentMl(segmentationNode, liverSegmentId)] if liverSegmentId in known else []
     tumors = [segmentMl(segmentationNode, segmentId) for segmentId in tumorSegmentIds if segmentId in known]
     return _sentence([ml for ml in livers if ml], [ml for ml in tumors if ml])
+
+
+def _voxelsToCount(segmentationNode: Any, segmentIds: Sequence[str]) -> int:
+    segments = [segmentationNode.GetSegmentation().GetSegment(segmentId) for segmentId in segmentIds]
+    layers = [segment.GetRepresentation(_LABELMAP) for segment in segments]
+    return sum(layer.GetNumberOfPoints() for layer in layers if layer is not None)
 
 
 def _sentence(liversMl: list[float], tumorsMl: list[float]) -> str:

@@ -6,11 +6,10 @@ import html
 from collections.abc import Callable
 from typing import Any
 
-from slicer.i18n import tr as _
-
 from .layers import Replaced, jumpToStrongest, restoreFills, restoreSlices, showInSlices, showOutlinesOnly
 from .resultheader import ResultHeader
 from .tables import NOTICE, PREDICTED_CLASS, PROBABILITY, STUDENT, STUDENT_SHA256, STUDENT_VERSION, cells
+from .translation import tr as _
 
 _BAR_STEPS = 1000
 

@@ -18,6 +18,7 @@ from .layers import ATTENTION_ATTRIBUTE, takeOutOfSlices
 from .steps import resultOf
 from .tables import fillFindingTable, fillRegionTable
 from .transforms import mapPoints
+from .translation import tr as _
 from .volumes import localIjkToRas, setDisplay
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def showFindingInSteps(
 
 def _checkPresent(ctVolume: Any) -> None:
     if not slicer.mrmlScene.IsNodePresent(ctVolume):
-        raise ValueError("The CT was removed while its result was shown, so the result was dropped.")
+        raise ValueError(_("The CT was removed while its result was shown, so the result was dropped."))
 
 
 def removeFinding(nodes: FindingNodes) -> None:
@@ -118,10 +119,11 @@ def _worldToLocal(finding: Finding, ctVolume: Any) -> NDArray[np.floating]:
     """
     shapeKji = ctVolume.GetImageData().GetDimensions()[::-1]
     if finding.grid.shape_kji != shapeKji:
-        raise ValueError(
-            "the result does not belong to this volume: it is of an image with "
-            f"{finding.grid.shape_kji} voxels (K, J, I), the volume has {shapeKji}; grade this volume first."
+        text = _(
+            "The result does not belong to this volume: it is of an image with {found} voxels (K, J, I), the volume "
+            "has {expected}; grade this volume first."
         )
+        raise ValueError(text.format(found=finding.grid.shape_kji, expected=shapeKji))
     return localIjkToRas(ctVolume) @ np.linalg.inv(finding.grid.ijk_to_ras)
 
 
@@ -160,24 +162,24 @@ def _updateGraph(node: Any, finding: Finding, ctVolume: Any, worldToLocal: NDArr
     node.SetAndObservePolyData(graphPolyData(finding.graph, worldToLocal))
 
 
-def _updateTable(node: Any, finding: Finding, *_: Any) -> None:
+def _updateTable(node: Any, finding: Finding, *others: Any) -> None:
     fillFindingTable(node, finding, when=datetime.now())
 
 
-def _updateRegionTable(node: Any, finding: Finding, *_: Any) -> None:
+def _updateRegionTable(node: Any, finding: Finding, *others: Any) -> None:
     assert finding.graph is not None
     fillRegionTable(node, finding.graph)
 
 
-def _leave(*_: Any) -> None:
+def _leave(*anything: Any) -> None:
     """Colors do not depend on the Finding."""
 
 
 # Field of FindingNodes, ending of the name, how the node is made and how it is brought up to date, in this order.
 _PARTS: tuple[tuple[str, str, Make, Update], ...] = (
-    ("attentionColors", " attention colors", lambda name, _: addAttentionColors(name), _leave),
+    ("attentionColors", " attention colors", lambda name, nodes: addAttentionColors(name), _leave),
     ("attention", " attention", _makeAttention, _updateAttention),
-    ("graphColors", " graph colors", lambda name, _: addGraphColors(name), _leave),
+    ("graphColors", " graph colors", lambda name, nodes: addGraphColors(name), _leave),
     ("graph", " graph", lambda name, nodes: addGraphModel(name, nodes["graphColors"]), _updateGraph),
     ("regionTable", " regions", _makeNode("vtkMRMLTableNode"), _updateRegionTable),
     ("table", "", _makeNode("vtkMRMLTableNode"), _updateTable),

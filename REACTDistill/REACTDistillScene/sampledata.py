@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import slicer
-from slicer.i18n import tr as _
+
+from .translation import tr as _
 
 CATEGORY = "REACTDistill"
 PHANTOM_SAMPLE = "Liver phantom"

@@ -15,6 +15,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from .steps import resultOf
 from .transforms import transformToWorld
+from .translation import tr as _
 
 _LABELMAP = "Binary labelmap"
 _VOXELS_PER_STEP = 4_000_000  # a few milliseconds
@@ -40,12 +41,12 @@ def maskFromSegmentInSteps(segmentationNode: Any, segmentId: str) -> Generator[N
     if scalars is not None and scalars.GetNumberOfTuples():
         parts = yield from _partsInSteps(vtk_to_numpy(scalars).reshape(image.GetDimensions()[::-1]), value)
     if image.GetMTime() != before:
-        raise ValueError(f'segment "{name}" was edited while it was read; try again.')
+        raise ValueError(_('Segment "{segment}" was edited while it was read; try again.').format(segment=name))
     if not parts:
-        raise ValueError(f'segment "{name}" is empty; draw it or choose another segment.')
+        raise ValueError(_('Segment "{segment}" is empty; draw it or choose another segment.').format(segment=name))
     box = Box(
-        tuple(np.min([one.lower_kji for one, _ in parts], axis=0).tolist()),
-        tuple(np.max([one.upper_kji for one, _ in parts], axis=0).tolist()),
+        tuple(np.min([one.lower_kji for one, _voxels in parts], axis=0).tolist()),
+        tuple(np.max([one.upper_kji for one, _voxels in parts], axis=0).tolist()),
     )
     arrayKji = np.zeros(box.shape_kji, dtype=bool)
     for one, voxels in parts:
@@ -60,8 +61,9 @@ def segmentName(segmentationNode: Any, segmentId: str) -> str:
     segment = segmentation.GetSegment(segmentId) if segmentation is not None and segmentId else None
     if segment is None:
         ids = list(segmentation.GetSegmentIDs()) if segmentation is not None else []
-        known = ", ".join(f'"{i}"' for i in ids) or "none at all"
-        raise ValueError(f'the segmentation has no segment "{segmentId}"; it has {known}.')
+        known = ", ".join(f'"{i}"' for i in ids) or _("none at all")
+        text = _('The segmentation has no segment "{segment}"; it has {known}.')
+        raise ValueError(text.format(segment=segmentId, known=known))
     return segment.GetName()
 
 
@@ -95,7 +97,8 @@ def _layerOfSurface(segmentationNode: Any, segmentId: str) -> tuple[Any, int]:
     copy.CopyConversionParameters(source)  # among them the lattice of the volume it was drawn on
     copy.CopySegmentFromSegmentation(source, segmentId)
     if not copy.CreateRepresentation(_LABELMAP):
-        raise ValueError(f'segment "{name}" could not be turned into voxels; convert it to a binary labelmap first.')
+        text = _('Segment "{segment}" could not be turned into voxels; convert it to a binary labelmap first.')
+        raise ValueError(text.format(segment=name))
     segment = copy.GetSegment(segmentId)
     return segment.GetRepresentation(_LABELMAP), segment.GetLabelValue()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from slicer.i18n import tr as _
+from .translation import tr as _
 
 if TYPE_CHECKING:
     from REACTDistillLib.store import StudentEntry, StudentStore

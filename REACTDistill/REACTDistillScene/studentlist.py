@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 from REACTDistillLib.errors import sentence_of
-from slicer.i18n import tr as _
 
 from .cardtext import cardAsRichText, scoresText, sequencesText
+from .translation import tr as _
 
 if TYPE_CHECKING:
     from REACTDistillLib.store import StudentEntry, StudentStore

@@ -9,6 +9,8 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
+from .translation import tr as _
+
 
 def transformToWorld(node: Any) -> NDArray[np.float64]:
     """4x4 matrix from the node's own RAS mm to world RAS mm; the identity without a parent transform.
@@ -20,10 +22,11 @@ def transformToWorld(node: Any) -> NDArray[np.float64]:
     if parent is None:
         return np.eye(4)
     if not parent.IsTransformToWorldLinear():
-        raise ValueError(
-            f"the {node.GetNodeTagName().lower()} lies under a non-linear transform; "
-            "harden the transform on it in the Transforms module and try again."
+        text = _(
+            "The {kind} lies under a non-linear transform; harden the transform on it in the Transforms module and try "
+            "again."
         )
+        raise ValueError(text.format(kind=node.GetNodeTagName().lower()))
     matrix = vtk.vtkMatrix4x4()
     parent.GetMatrixTransformToWorld(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)

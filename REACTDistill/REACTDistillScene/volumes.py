@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from REACTDistillLib.volume import Grid, Volume
 
 from .transforms import transformToWorld
+from .translation import tr as _
 
 DisplayRange = tuple[float, float]
 
@@ -28,10 +29,11 @@ def scalarArray(volumeNode: Any) -> NDArray[np.number]:
     """The voxels of a scalar volume node (K, J, I) as they are, not copied; ValueError as ``volumeFromNode``."""
     image = volumeNode.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or min(image.GetDimensions()) < 1:
-        raise ValueError("the volume holds no voxels; choose one that is loaded.")
+        raise ValueError(_("The volume holds no voxels; choose one that is loaded."))
     components = image.GetNumberOfScalarComponents()
     if components != 1:
-        raise ValueError(f"the volume has {components} values per voxel; choose a scalar volume, such as a CT.")
+        text = _("The volume has {count} values per voxel; choose a scalar volume, such as a CT.")
+        raise ValueError(text.format(count=components))
     arrayKji: NDArray[np.number] = slicer.util.arrayFromVolume(volumeNode)
     return arrayKji
 

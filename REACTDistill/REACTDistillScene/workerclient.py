@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from .translation import tr as _
 from .transport import Transport
 
 _LOG_LINES_KEPT = 30
 SILENCE_SECONDS = 60.0
-STOPPED_TOO = "The calculation was stopped together with another one; start it again."
 _SILENT = "no sign of life"
 
 Event = Mapping[str, Any]
@@ -100,7 +100,7 @@ class WorkerClient:
     def restart(self) -> None:
         """End the worker now; the next request starts a new one, which sees what was installed meanwhile."""
         self._transport.close(self._processGroup)
-        self._loseAll(STOPPED_TOO, "")
+        self._loseAll(_("The calculation was stopped together with another one; start it again."), "")
 
     def poll(self) -> None:
         """Hand on what the worker said; end one that has been silent too long while it was asked something."""
@@ -139,7 +139,7 @@ class WorkerClient:
         """The worker has ended and all its lines have been read."""
         message, details = reasonOfEnd(exitCode, self._log), "\n".join(self._log)
         if self._wasKilled:
-            message = STOPPED_TOO
+            message = _("The calculation was stopped together with another one; start it again.")
         self._loseAll(message, details)
 
     def _loseAll(self, message: str, details: str) -> None:
@@ -174,17 +174,18 @@ def reasonOfEnd(exitCode: int | None, logTail: Sequence[str]) -> str:
     """One sentence for a worker that ended without saying why."""
     log = "\n".join(logTail)
     if exitCode is None:
-        return "Python could not be started for the calculation; check the installation of the application."
+        return _("Python could not be started for the calculation; check the installation of the application.")
     if _SILENT in log:
-        return "The calculation did not answer any more and was ended; try again."
+        return _("The calculation did not answer any more and was ended; try again.")
     if "out of memory" in log.lower() or "MemoryError" in log:
-        return 'The calculation ran out of memory; close other programs or choose the device "cpu" under Advanced.'
+        return _("The calculation ran out of memory; close other programs or choose the CPU as device.")
     if exitCode in (-9, 137):
-        return "The calculation was killed by the system, probably for want of memory; close other programs."
+        return _("The calculation was killed by the system, probably for want of memory; close other programs.")
     if "No module named" in log:
         missing = log.rsplit("No module named", 1)[1].splitlines()[0].strip(" '\"")
-        return f'The Python package "{missing}" is missing; install it and try again.'
-    return f"The calculation ended unexpectedly (exit code {exitCode}); the details hold the end of its log."
+        return _('The Python package "{name}" is missing; install it and try again.').format(name=missing)
+    text = _("The calculation ended unexpectedly (exit code {code}); the details hold the end of its log.")
+    return text.format(code=exitCode)
 
 
 def _eventOf(line: str) -> dict[str, Any] | None:
