@@ -110,9 +110,9 @@ def names(segmentation: Any) -> list[str]:
 
 
 def allSteps(steps: Any) -> Any:
-    from REACTDistillScene.steps import resultOf
+    from REACTDistillLib.steps import result_of
 
-    return resultOf(steps)
+    return result_of(steps)
 
 
 def imported(path: Path, ct: Any, folder: Path) -> Any:

@@ -80,6 +80,7 @@ def test_a_disabled_apply_says_what_is_missing(host, panel) -> None:
     panel._parameterNode.segmentation = segmentation
     assert reason() == "Choose the segment of the liver."
     segmentation.GetSegmentation().AddEmptySegment("a", "Whole Liver")
+    host.processEvents(0.4)  # past the pause after an edit
     assert reason() == "Grade the tumor."
     panel._parameterNode.petVolume = panel._parameterNode.ctVolume
     assert reason() == "The PET is the same volume as the CT; choose another one or none."

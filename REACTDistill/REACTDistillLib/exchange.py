@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from .steps import result_of
 from .volume import Grid, Volume
 
 # Small enough to take a few milliseconds each, so that a panel can do them between two turns of its event loop.
@@ -27,13 +28,7 @@ class VolumeDescription(TypedDict):
 
 def volume_to_file(volume: Volume, folder: Path, name: str) -> VolumeDescription:
     """Write the voxels into ``folder`` and return the description that ``volume_from_file`` needs."""
-    steps = array_to_file_in_steps(volume.array_kji, volume.grid, folder, name)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            description: VolumeDescription = end.value
-            return description
+    return result_of(array_to_file_in_steps(volume.array_kji, volume.grid, folder, name))
 
 
 def array_to_file_in_steps(
@@ -63,6 +58,11 @@ def volume_from_file(description: VolumeDescription, folder: Path) -> Volume:
     The file may be deleted afterwards. Raises ValueError when the file is missing or does not hold what the description
     says.
     """
+    return result_of(volume_from_file_in_steps(description, folder))
+
+
+def volume_from_file_in_steps(description: VolumeDescription, folder: Path) -> Generator[None, None, Volume]:
+    """Like ``volume_from_file``, pausing every 8 MB: fresh memory takes the system longer than the reading."""
     name, dtype_name = description["file"], description["dtype"]
     if Path(name).name != name or dtype_name not in _DTYPES:
         raise ValueError(f'"{name}" of type "{dtype_name}" is no volume that was sent.')
@@ -72,11 +72,11 @@ def volume_from_file(description: VolumeDescription, folder: Path) -> Volume:
     found = path.stat().st_size if path.is_file() else 0
     if found != wanted:
         raise ValueError(f'"{name}" holds {found} bytes, expected {wanted}; free space on the disk and repeat.')
-    return Volume(_voxels(path, dtype, grid.shape_kji), grid)
-
-
-def _voxels(path: Path, dtype: np.dtype[Any], shape_kji: tuple[int, int, int]) -> NDArray[Any]:
-    if dtype in (np.dtype(bool), np.dtype("<f4")):
-        return np.fromfile(path, dtype=dtype).reshape(shape_kji)
-    # Mapped, not read: the file of a large CT is never in memory beside its float32 copy.
-    return np.array(np.memmap(path, dtype=dtype, mode="r", shape=shape_kji), dtype=np.float32)
+    array_kji = np.empty(grid.shape_kji, dtype=bool if dtype_name == "bool" else np.float32)
+    slices_a_step = max(1, _STEP_BYTES // max(1, array_kji[0].nbytes))
+    with path.open("rb") as stream:
+        for first in range(0, len(array_kji), slices_a_step):
+            part = array_kji[first : first + slices_a_step]
+            part[...] = np.fromfile(stream, dtype=dtype, count=part.size).reshape(part.shape)
+            yield
+    return Volume(array_kji, grid)

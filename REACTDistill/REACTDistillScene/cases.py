@@ -6,10 +6,10 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from REACTDistillLib.case import Case
+from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Volume
 
 from .segmentmasks import maskFromSegmentInSteps, unionOfMasks
-from .steps import resultOf
 from .translation import tr as _
 from .volumes import volumeFromNode
 
@@ -29,7 +29,7 @@ def caseFromNodes(
     ``volumeFromNode`` and ``maskFromSegment`` do, and for a node that is missing.
     """
     sequences = {"ct": ctVolume} if petVolume is None else {"ct": ctVolume, "pet_fdg": petVolume}
-    regions = resultOf(regionsInSteps(ctVolume, segmentation, liverSegmentId, tumorSegmentIds))
+    regions = result_of(regionsInSteps(ctVolume, segmentation, liverSegmentId, tumorSegmentIds))
     return Case({name: volumeFromNode(node) for name, node in sequences.items()}, regions, identifier="case")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
-from REACTDistillLib.exchange import array_to_file_in_steps, volume_from_file
+from REACTDistillLib.exchange import array_to_file_in_steps, volume_from_file_in_steps
 from REACTDistillLib.finding import Finding
 from REACTDistillLib.volume import Volume
 
@@ -97,7 +97,8 @@ class GradeWork:
         ctVolume = self._inputs.ctVolume
         if not slicer.mrmlScene.IsNodePresent(ctVolume):
             raise ValueError(_("The CT was removed while it was graded, so the result was dropped."))
-        attention = None if answer["attention"] is None else volume_from_file(answer["attention"], folder)
+        sent = answer["attention"]
+        attention = None if sent is None else (yield from volume_from_file_in_steps(sent, folder))
         finding = Finding.from_json(answer["finding"], attention)
         yield
         nodes = yield from showFindingInSteps(finding, ctVolume, earlier=self._earlier)

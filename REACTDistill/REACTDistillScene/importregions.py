@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import slicer
 from REACTDistillLib.exchange import volume_from_file
+from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Grid, Volume
 
 from .hierarchy import placeBeside
 from .labelmaps import labelName, masksInSteps
 from .segments import segmentationInSteps
-from .steps import resultOf
 from .transforms import transformToWorld
 from .translation import tr as _
 from .volumes import localIjkToRas, worldGrid
@@ -79,7 +79,7 @@ def segmentationFromLabelmapNode(labelmapNode: Any, ctVolume: Any) -> Any:
     It lies under the transform of the CT and beside it, whatever the transform of the label map. Raises ValueError
     when the values are no labels, when there are none, and when none of them meets the CT.
     """
-    return resultOf(segmentationFromLabelmapInSteps(labelmapNode, ctVolume))
+    return result_of(segmentationFromLabelmapInSteps(labelmapNode, ctVolume))
 
 
 def segmentationFromLabelmapInSteps(labelmapNode: Any, ctVolume: Any) -> Steps:

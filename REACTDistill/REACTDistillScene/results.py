@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import slicer
 from numpy.typing import NDArray
+from REACTDistillLib.steps import result_of
 
 from .colors import addAttentionColors, addGraphColors
 from .graphmodel import addGraphModel, graphPolyData
 from .hierarchy import placeBeside, removeItem
 from .layers import ATTENTION_ATTRIBUTE, takeOutOfSlices
-from .steps import resultOf
 from .tables import fillFindingTable, fillRegionTable
 from .transforms import mapPoints
 from .translation import tr as _
@@ -60,7 +60,7 @@ def showFinding(finding: Finding, ctVolume: Any, *, name: str | None = None) -> 
     the new place, on the same anatomy.
     Raises ValueError when the Finding is one of an image with other voxels than the CT.
     """
-    return resultOf(showFindingInSteps(finding, ctVolume, name=name))
+    return result_of(showFindingInSteps(finding, ctVolume, name=name))
 
 
 def showFindingInSteps(

@@ -10,10 +10,10 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 from REACTDistillLib.geometry import mask_box, resample
+from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Box, Grid, Volume
 from vtk.util.numpy_support import vtk_to_numpy
 
-from .steps import resultOf
 from .transforms import transformToWorld
 from .translation import tr as _
 
@@ -28,7 +28,7 @@ def maskFromSegment(segmentationNode: Any, segmentId: str) -> Volume:
     turned into voxels on a copy; the node stays as it is. Raises ValueError for an unknown or empty segment and for a
     non-linear parent transform.
     """
-    return resultOf(maskFromSegmentInSteps(segmentationNode, segmentId))
+    return result_of(maskFromSegmentInSteps(segmentationNode, segmentId))
 
 
 def maskFromSegmentInSteps(segmentationNode: Any, segmentId: str) -> Generator[None, None, Volume]:

@@ -10,11 +10,11 @@ import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
+from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Volume
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .segmentchoice import kindOfName
-from .steps import resultOf
 from .transforms import transformToWorld
 
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -37,7 +37,7 @@ def segmentationFromMasks(masks: Mapping[str, Volume], referenceNode: Any, *, na
     of ``referenceNode`` and has its geometry as reference, so that it can be edited and exported. Raises ValueError for
     a non-linear parent transform.
     """
-    return resultOf(segmentationInSteps(masks.items(), referenceNode, name=name))
+    return result_of(segmentationInSteps(masks.items(), referenceNode, name=name))
 
 
 def segmentationInSteps(

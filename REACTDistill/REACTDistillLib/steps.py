@@ -1,4 +1,4 @@
-"""Work on the main thread cut into steps: generators that pause every few milliseconds and return a value."""
+"""Work cut into steps: generators that pause every few milliseconds and return a value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def resultOf(steps: Generator[None, None, Value]) -> Value:
+def result_of(steps: Generator[None, None, Value]) -> Value:
     """Do all steps at once and return their value."""
     while True:
         try:
