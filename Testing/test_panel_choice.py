@@ -167,17 +167,18 @@ def shownClassInTable(panel) -> str:
 def test_the_class_that_is_shown_is_always_the_one_chosen_last(host, panel, phantom, moment) -> None:
     run(host, panel)
     box = panel.ui.shownClassComboBox
+    first, last = [name for name in ("well", "moderate", "poor") if name != shownClassInTable(panel)]
     if moment == "the first grade is running":
         panel.panel.bar.applyButton.click()
     else:
-        box.currentIndex = box.findData("moderate")
+        box.currentIndex = box.findData(first)
     assert panel.panel.bar.isBusy
-    box.currentIndex = box.findData("poor")
+    box.currentIndex = box.findData(last)
     host.processEvents(1.0)
     assert host.processEvents(30, until=lambda: not panel.panel.bar.isBusy)
     host.processEvents(0.5)
     assert host.processEvents(30, until=lambda: not panel.panel.bar.isBusy)
-    assert (panel._parameterNode.shownClass, shownClassInTable(panel)) == ("poor", "poor")
+    assert (panel._parameterNode.shownClass, shownClassInTable(panel)) == (last, last)
 
 
 @pytest.mark.parametrize("text", ["abc", "5", '{"a": 1}', "[1, 2]", "null"])
@@ -209,8 +210,6 @@ def test_a_layer_that_the_user_changed_while_the_heat_map_was_shown_stays(host, 
     run(host, panel)
     manager = slicer.app.layoutManager()
     composites = {name: manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()}
-    composites["Red"].SetBackgroundVolumeID(other.GetID())
-    run(host, panel)
     composites["Red"].SetBackgroundVolumeID(other.GetID())
     panel.ui.showAttentionCheckBox.checked = False
     host.processEvents()
