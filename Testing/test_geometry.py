@@ -5,7 +5,7 @@ import pytest
 from grids import grid_around, wild_grids
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from REACTDistillLib.geometry import area_average, mask_box, mask_extent_ras, resample
+from REACTDistillLib.geometry import are_voxels_of, area_average, mask_box, mask_extent_ras, resample
 from REACTDistillLib.volume import Box, Grid, Volume
 
 
@@ -109,3 +109,22 @@ def test_area_average_keeps_the_volume_of_a_single_voxel_on_any_grid(source, tar
     assert inside <= source.voxel_ml * (1 + 1e-5)
     if share.max() < 1:
         assert inside == pytest.approx(source.voxel_ml, rel=1e-4)
+
+
+OBLIQUE = Grid((10, 12, 14), np.array([[0.6, 0.1, 0.0, 5], [-0.1, 0.7, 0.2, 6], [0.0, -0.2, 2.5, 7], [0, 0, 0, 1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (OBLIQUE, True),
+        (OBLIQUE.cropped(Box((2, 3, 4), (10, 12, 14))), True),
+        (OBLIQUE.cropped(Box((2, 3, 4), (10, 12, 14))).strided((1, 2, 3)), True),
+        (Grid((5, 6, 7), OBLIQUE.strided((2, 2, 2)).ijk_to_ras), True),
+        (Grid((6, 6, 7), OBLIQUE.strided((2, 2, 2)).ijk_to_ras), False),  # beyond the last slice
+        (Grid((2, 2, 2), OBLIQUE.ijk_to_ras + np.array([[0, 0, 0, 0.2], *[[0.0] * 4] * 3])), False),
+        (Grid((2, 2, 2), np.eye(4)), False),
+    ],
+)
+def test_voxels_of_a_grid_are_all_of_a_box_or_every_nth(part, expected):
+    assert are_voxels_of(part, OBLIQUE) is expected

@@ -320,3 +320,21 @@ def test_map_and_importance_speak_of_the_class_shown(phantom, student):
 def test_a_class_that_the_student_does_not_know_is_refused_with_the_ones_it_knows(phantom, student):
     with pytest.raises(ValueError, match='no class "bad"; its classes are well, moderate, poor'):
         predict(phantom, student, shown_class="bad")
+
+
+def test_a_coarser_heat_map_has_the_values_of_the_full_one_at_the_voxels_it_keeps(tmp_path):
+    from REACTDistillLib.finding import Finding
+    from REACTDistillLib.phantom import phantom_case
+    from REACTDistillLib.predict import predict
+    from REACTDistillLib.shipped import demo_student
+
+    case = phantom_case(3)
+    millimeters = case.sequences["ct"].grid.spacing_ijk_mm.max()
+    full = predict(case, demo_student("grade"), device="cpu")
+    coarse = predict(case, demo_student("grade"), device="cpu", heat_map_mm=2.5 * millimeters)
+    assert coarse.probabilities == full.probabilities
+    kept = full.attention.array_kji[::2, ::2, ::2]
+    assert np.allclose(coarse.attention.array_kji, kept, atol=1e-6)
+    assert coarse.whole_attention().array_kji.shape == case.sequences["ct"].array_kji.shape
+    read = Finding.load(coarse.save(tmp_path / "result"))
+    assert np.array_equal(read.attention.array_kji, coarse.whole_attention().array_kji)

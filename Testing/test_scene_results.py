@@ -284,3 +284,24 @@ def test_the_adapter_never_imports_torch():
     run = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_a_heat_map_that_leaves_voxels_out_lies_where_the_full_one_does(empty_scene):
+    from REACTDistillLib.phantom import phantom_case
+    from REACTDistillLib.predict import predict
+    from REACTDistillLib.shipped import demo_student
+    from REACTDistillScene.volumes import nodeFromVolume, volumeFromNode
+
+    case = phantom_case(3)
+    moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    moved.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(MOVED_AND_TURNED))
+    ct = nodeFromVolume(case.sequences["ct"], "CT", transformNode=moved)
+    mm = 2.5 * case.sequences["ct"].grid.spacing_ijk_mm.max()
+    full = showFinding(predict(case, demo_student("grade"), device="cpu"), ct).attention
+    coarse = showFinding(predict(case, demo_student("grade"), device="cpu", heat_map_mm=mm), ct).attention
+    fullVolume, coarseVolume = volumeFromNode(full), volumeFromNode(coarse)
+    assert np.allclose(coarseVolume.grid.ijk_to_ras, fullVolume.grid.strided((2, 2, 2)).ijk_to_ras, atol=1e-6)
+    assert np.allclose(coarseVolume.array_kji, fullVolume.array_kji[::2, ::2, ::2], atol=1e-6)
+
+
+MOVED_AND_TURNED = np.array([[0.8, -0.6, 0, 30], [0.6, 0.8, 0, -20], [0, 0, 1, 10], [0, 0, 0, 1.0]])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .files import read_volume, write_volume
-from .geometry import box_within
+from .geometry import are_voxels_of, box_within, resample
 from .graph import RegionGraph
 from .volume import Box, Grid, Volume
 
@@ -44,9 +44,9 @@ class Finding:
 
     ``probabilities`` by class name, in the order of the card; ``grid`` is that of the source sequence. ``shown_class``
     is the class that ``attention`` and the importance in ``graph`` speak of. ``attention`` is a heat map from 0 to 1
-    (see ``attention.heat_map``) on the voxels of the source, cropped to a box outside which it is 0. ``warnings`` are
-    sentences for the reader, never empty words. Raises ValueError when ``shown_class`` has no probability or the
-    voxels of ``attention`` are not voxels of ``grid``.
+    (see ``attention.heat_map``) on voxels of the source, all or every n-th, cropped to a box outside which it is 0.
+    ``warnings`` are sentences for the reader, never empty words. Raises ValueError when ``shown_class`` has no
+    probability or the voxels of ``attention`` are not voxels of ``grid``.
     """
 
     case_identifier: str
@@ -62,18 +62,20 @@ class Finding:
     def __post_init__(self) -> None:
         if self.shown_class not in self.probabilities:
             raise ValueError(f'The class shown, "{self.shown_class}", is none of {", ".join(self.probabilities)}.')
-        if self.attention is not None and self.attention_box is None:
+        if self.attention is not None and not are_voxels_of(self.attention.grid, self.grid):
             raise ValueError("The voxels of the heat map are not voxels of the image that was graded.")
 
     @property
     def attention_box(self) -> Box | None:
-        """The box of ``grid`` that the heat map fills; None without a heat map."""
+        """The box of ``grid`` that the heat map fills; None without one and for one that leaves voxels out."""
         return None if self.attention is None else box_within(self.attention.grid, self.grid)
 
     def whole_attention(self) -> Volume | None:
-        """The heat map on all of ``grid``, 0 where it was cropped; None without a heat map."""
-        if self.attention is None or self.attention_box is None:
+        """The heat map on all of ``grid``, 0 where it was cropped, linear where it leaves voxels out; or None."""
+        if self.attention is None:
             return None
+        if self.attention_box is None:
+            return resample(self.attention, self.grid)
         whole = np.zeros(self.grid.shape_kji, dtype=np.float32)
         whole[self.attention_box.slices] = self.attention.array_kji
         return Volume(whole, self.grid)
@@ -134,7 +136,7 @@ class Finding:
             "provenance": asdict(self.provenance),
             "shown_class": self.shown_class,
             "grid": {"shape_kji": self.grid.shape_kji, "ijk_to_ras": self.grid.ijk_to_ras.tolist()},
-            "attention": None if box is None else {"file": "attention.nrrd", "box_kji": [box.lower_kji, box.upper_kji]},
+            "attention": None if self.attention is None else {"file": "attention.nrrd", "box_kji": _corners(box)},
             "graph": None if self.graph is None else self.graph.to_json(),
         }
 
@@ -168,8 +170,15 @@ class Finding:
 def _read_attention(folder: Path, entry: dict[str, Any] | None) -> Volume | None:
     if entry is None:
         return None
+    attention = read_volume(folder / entry["file"])
+    if entry["box_kji"] is None:
+        return attention
     lower_kji, upper_kji = (tuple(corner) for corner in entry["box_kji"])
-    return read_volume(folder / entry["file"]).cropped(Box(lower_kji, upper_kji))
+    return attention.cropped(Box(lower_kji, upper_kji))
+
+
+def _corners(box: Box | None) -> list[tuple[int, int, int]] | None:
+    return None if box is None else [box.lower_kji, box.upper_kji]
 
 
 def check_result_folder(folder: Path | str) -> None:

@@ -100,6 +100,20 @@ def box_within(part: Grid, whole: Grid) -> Box | None:
     return Box(offset_kji, upper_kji) if inside else None  # type: ignore[arg-type]
 
 
+def are_voxels_of(part: Grid, whole: Grid) -> bool:
+    """True when the voxels of ``part`` are voxels of ``whole``: all of a box, or every n-th along each axis."""
+    index_to_index = np.linalg.inv(whole.ijk_to_ras) @ part.ijk_to_ras
+    steps_ijk = np.maximum(np.rint(np.diag(index_to_index)[:3]), 1)
+    whole_steps = np.eye(4)
+    whole_steps[:3, :3] *= steps_ijk
+    whole_steps[:3, 3] = np.rint(index_to_index[:3, 3])
+    last_ijk = np.array(part.shape_kji[::-1]) - 1
+    drift = np.abs(index_to_index - whole_steps)[:3] @ np.append(last_ijk, 1)
+    first, last = whole_steps[:3, 3], whole_steps[:3, 3] + steps_ijk * last_ijk
+    inside = (first >= 0).all() and (last < whole.shape_kji[::-1]).all()
+    return bool(drift.max() < _SAME_PLACE_VOXELS and inside)
+
+
 def _lattice_offset(part: Grid, whole: Grid) -> tuple[int, int, int] | None:
     """Index in ``whole`` of the first voxel of ``part``, or None when their voxels do not lie on one lattice."""
     index_to_index = np.linalg.inv(whole.ijk_to_ras) @ part.ijk_to_ras

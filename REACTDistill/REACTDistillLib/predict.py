@@ -23,6 +23,7 @@ def predict(
     device: str = "auto",
     progress: ProgressCallback | None = None,
     shown_class: str | None = None,
+    heat_map_mm: float = 0.0,
     memory: Memory | None = None,
 ) -> Finding:
     """Return what ``student`` says of ``case``, in the geometry of the case.
@@ -30,10 +31,11 @@ def predict(
     ``student`` is a student file, loaded on ``device`` ("auto", "cpu", "cuda", "mps"), or a Student that was loaded
     before and stays where it is. The device used is reported in the Finding. ``progress(stage, done, total)`` is called
     between steps and may raise ``Cancelled``. Heat map and importance speak of ``shown_class``, the predicted class
-    when it is None. With a ``memory`` whatever rests on the same Volumes and the same Student as in the call before is
-    not made again; the answer is the same. Raises ValueError with one sentence when a required sequence or region is
-    missing, masks and image are apart, the intensities are not those of the modality, the class is not one of the
-    card, or the student file is unsound.
+    when it is None. The heat map has all voxels of the source or, where these are finer than ``heat_map_mm``, every
+    n-th along an axis, so that it has no more than are worth showing. With a ``memory`` whatever rests on the same
+    Volumes and the same Student as in the call before is not made again; the answer is the same. Raises ValueError with
+    one sentence when a required sequence or region is missing, masks and image are apart, the intensities are not those
+    of the modality, the class is not one of the card, or the student file is unsound.
     """
     if isinstance(student, (str, Path)):
         from .student import load_student
@@ -49,7 +51,12 @@ def predict(
 
     try:
         finding = recipe_named(student.card.recipe).predict(
-            student, case, progress=progress or silent, shown_class=shown_class, memory=memory or Memory()
+            student,
+            case,
+            progress=progress or silent,
+            shown_class=shown_class,
+            heat_map_mm=heat_map_mm,
+            memory=memory or Memory(),
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(

@@ -97,7 +97,8 @@ def _give_gpu_memory_back() -> None:
 
 
 def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
-    """Grade a case: ``sequences`` and ``regions`` as in ``Warm.volumes``, ``student``, ``device``, ``shown_class``.
+    """Grade a case: ``sequences`` and ``regions`` as in ``Warm.volumes``, ``student``, ``device``, ``shown_class``,
+    ``heat_map_mm``.
 
     The answer is the Finding as JSON and the description of its heat map in the request's folder.
     """
@@ -113,7 +114,14 @@ def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer
     case = Case(
         {name: volumes[name] for name in request["sequences"]}, {name: volumes[name] for name in request["regions"]}
     )
-    finding = predict(case, student, progress=progress, shown_class=request["shown_class"], memory=warm.memory(holder))
+    finding = predict(
+        case,
+        student,
+        progress=progress,
+        shown_class=request["shown_class"],
+        heat_map_mm=request.get("heat_map_mm", 0.0),
+        memory=warm.memory(holder),
+    )
     attention = None if finding.attention is None else volume_to_file(finding.attention, folder, "attention")
     return {"finding": finding.to_json(), "attention": attention}
 

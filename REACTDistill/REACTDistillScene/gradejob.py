@@ -23,6 +23,9 @@ from .volumes import scalarArray, worldGrid
 if TYPE_CHECKING:
     from .job import Answer, Request
 
+# A heat map is smooth over many millimeters; finer voxels cost time and memory and show nothing more.
+_HEAT_MAP_MM = 1.5
+
 # Called with the work, what the student said and the nodes that show it.
 OnGraded = Callable[["GradeWork", Finding, FindingNodes], None]
 
@@ -70,6 +73,7 @@ class GradeWork:
             "student": str(inputs.student),
             "device": inputs.device,
             "shown_class": inputs.shownClass or None,
+            "heat_map_mm": _HEAT_MAP_MM,
         }
         regions = yield from regionsInSteps(
             inputs.ctVolume, inputs.segmentation, inputs.liverSegmentId, inputs.tumorSegmentIds

@@ -146,12 +146,14 @@ def _makeAttention(name: str, nodes: Mapping[str, Any]) -> Any:
 
 def _updateAttention(node: Any, finding: Finding, ctVolume: Any, worldToLocal: NDArray[np.floating]) -> None:
     assert finding.attention is not None
-    assert finding.attention_box is not None
     wasModifying = node.StartModify()
     node.SetAndObserveTransformNodeID(ctVolume.GetTransformNodeID())
-    node.CopyOrientation(ctVolume)
-    lowerIjk = np.array(finding.attention_box.lower_kji[::-1])
-    node.SetOrigin(mapPoints(localIjkToRas(ctVolume), lowerIjk).tolist())
+    if finding.attention_box is None:  # it leaves voxels of the CT out
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(worldToLocal @ finding.attention.grid.ijk_to_ras))
+    else:
+        node.CopyOrientation(ctVolume)
+        lowerIjk = np.array(finding.attention_box.lower_kji[::-1])
+        node.SetOrigin(mapPoints(localIjkToRas(ctVolume), lowerIjk).tolist())
     slicer.util.updateVolumeFromArray(node, finding.attention.array_kji)
     node.EndModify(wasModifying)
 

@@ -97,11 +97,19 @@ class Recipe(Protocol):
         """The training stages in order."""
 
     def predict(
-        self, student: Student, case: Case, *, progress: ProgressCallback, shown_class: str | None, memory: Memory
+        self,
+        student: Student,
+        case: Case,
+        *,
+        progress: ProgressCallback,
+        shown_class: str | None,
+        heat_map_mm: float,
+        memory: Memory,
     ) -> Finding:
         """What the student says of the case; heat map and importance for ``shown_class``, None for the predicted one.
 
-        What is slow to make and rests on few things goes through ``memory``.
+        The heat map has voxels of the source that lie at most ``heat_map_mm`` apart, or all. What is slow to make and
+        rests on few things goes through ``memory``.
         """
 
     def evaluate(self, network: Module, samples: Iterable[Batch]) -> dict[str, float]:

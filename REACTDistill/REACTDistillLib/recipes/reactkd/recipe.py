@@ -102,7 +102,14 @@ class ReactKD:
         return {"score": scores["macro_auc"], **scores}
 
     def predict(
-        self, student: Student, case: Case, *, progress: ProgressCallback, shown_class: str | None, memory: Memory
+        self,
+        student: Student,
+        case: Case,
+        *,
+        progress: ProgressCallback,
+        shown_class: str | None,
+        heat_map_mm: float,
+        memory: Memory,
     ) -> Finding:
         """Grade one case: probabilities, heat map in the voxels of the CT, region graph."""
         started = time.perf_counter()
@@ -116,7 +123,7 @@ class ReactKD:
         shown_class = shown_class or max(probabilities, key=probabilities.__getitem__)
         margin = class_margin(reading.evidence, classes.index(shown_class))
         graph = region_graph(reading, regions, margin)
-        attention = paint(heat_map(margin).numpy(), reading.grid, regions.liver)
+        attention = paint(heat_map(margin).numpy(), reading.grid, thinned(regions.liver, heat_map_mm))
         progress("student", 3, 3)
         return Finding(
             case_identifier=case.identifier,
@@ -217,6 +224,13 @@ def region_graph(reading: Reading, regions: LiverRegions, margin: torch.Tensor) 
         similarity=cosine_similarity(nodes).numpy(),
         importance=region_importance(margin, masks).numpy(),
     )
+
+
+def thinned(mask: Volume, largest_mm: float) -> Volume:
+    """Every n-th voxel of a mask along each axis, the most that leaves them ``largest_mm`` apart at most."""
+    stride_kji = [max(1, int(largest_mm / mm + 1e-9)) for mm in mask.grid.spacing_ijk_mm[::-1]]
+    k, j, i = stride_kji
+    return Volume(mask.array_kji[::k, ::j, ::i], mask.grid.strided(stride_kji))
 
 
 def paint(heat: NDArray[np.float32], feature_grid: Grid, liver: Volume) -> Volume:
