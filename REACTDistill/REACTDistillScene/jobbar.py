@@ -184,7 +184,7 @@ class JobBar:
             slicer.util.errorDisplay(message, detailedText=details)
 
     def _showButton(self) -> None:
-        button, busy = self._ui.applyButton, self.job.isBusy if hasattr(self, "job") else False
+        button, busy = self._ui.applyButton, self.job.isBusy
         button.enabled = busy or not self._reason
         if not busy:
             button.text, button.toolTip = _("Apply"), self._reason or self._texts.apply
