@@ -39,7 +39,7 @@ screenshots: $(READY)
 $(READY): pyproject.toml Testing/constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --constraint Testing/constraints.txt torch
-	$(RUN) -m pip install --quiet --constraint Testing/constraints.txt --editable ".[training,scene,tests]"
+	$(RUN) -m pip install --quiet --constraint Testing/constraints.txt --editable ".[train,scene,tests]"
 	touch $@
 
 clean:

@@ -9,8 +9,8 @@ from REACTDistillLib.memory import Memory
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import recipe_named
+from REACTDistillLib.recipes.reactkd.grading import paint
 from REACTDistillLib.recipes.reactkd.inputs import flip_together, student_grid, student_image
-from REACTDistillLib.recipes.reactkd.recipe import paint
 from REACTDistillLib.regions import liver_regions
 from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import load_student

@@ -16,7 +16,7 @@ ADAPTER = sorted((MODULE / "REACTDistillScene").rglob("*.py"))
 SOURCES = [*BACKEND, *ADAPTER, MODULE / "REACTDistill.py"]
 HEAVY = {"torch", "monai", "pydicom", "highdicom", "skimage", "sklearn", "scipy"}
 # These define networks; nothing imports them before a network is built.
-NETWORK_FILES = {"networks.py", "losses.py", "recipe.py"}
+NETWORK_FILES = {"networks.py", "teachers.py", "losses.py", "recipe.py", "grading.py"}
 
 
 def imported(tree, *, at_import_time=False):

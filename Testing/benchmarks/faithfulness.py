@@ -17,8 +17,8 @@ from REACTDistillLib.case import Case
 from REACTDistillLib.geometry import resample
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.recipes import preparation_of, recipe_named
+from REACTDistillLib.recipes.reactkd.grading import feature_map, read_pools, read_regions, region_graph
 from REACTDistillLib.recipes.reactkd.inputs import student_grid
-from REACTDistillLib.recipes.reactkd.recipe import feature_map, read_pools, read_regions, region_graph
 from REACTDistillLib.regions import LiverRegions, liver_regions
 from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import Student, load_student

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Generator, Tensor
     from torch.nn import Module, Parameter
 
     from ..card import Card
@@ -39,16 +41,27 @@ class Update:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training run: its updates in order, and the share of all epochs it takes."""
+    """A part of a training run: its updates in order, and the share of all epochs it takes.
+
+    ``network`` names the network that the stage trains: its score on the validation part picks its best weights, which
+    it has again when the stage ends. Other networks are frozen in eval mode. ``begin`` runs once before the first
+    step, for what a network takes over from another.
+    """
 
     name: str
     updates: Sequence[Update]
     share: float = 1.0
+    network: str = "student"
+    begin: Callable[[Networks], None] | None = None
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a case becomes tensors; written into the card, so that prediction repeats training to the bit."""
+    """How a case becomes tensors; written into the card, so that prediction repeats training to the bit.
+
+    ``training`` is what only training knows (privileged sequences, teachers, weights of losses): it is in the
+    configuration of the run and not in the card, and empty for a student that is used.
+    """
 
     grid_shape_kji: tuple[int, int, int]
     grid_spacing_kji_mm: tuple[float, float, float]
@@ -57,6 +70,16 @@ class Preparation:
     network: Mapping[str, Any]
     regions: Mapping[str, Any]
     sequences: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """What a network says of N cases: ``logits`` (N, K), pooled ``features`` (N, F), ``labels`` (N,); on the CPU."""
+
+    logits: NDArray[np.float64]
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
 
 
 def preparation_of(card: Card) -> Preparation:
@@ -88,13 +111,19 @@ class Recipe(Protocol):
         """All networks of a training run by name; "student" is the one that is deployed."""
 
     def prepare(self, case: Case, preparation: Preparation) -> Batch:
-        """The tensors of one case, without batch axis; deterministic."""
+        """The tensors of one case, without batch axis; deterministic. "image" is what the student sees."""
 
-    def augment(self, batch: Batch) -> Batch:
-        """A randomly changed copy of a batch, drawn from torch's global generator."""
+    def augment(self, sample: Batch, generator: Generator) -> Batch:
+        """A randomly changed copy of one sample, without batch axis; everything random comes from ``generator``."""
 
-    def stages(self) -> Sequence[Stage]:
+    def stages(self, preparation: Preparation) -> Sequence[Stage]:
         """The training stages in order."""
+
+    def read(self, network: Module, samples: Iterable[Batch]) -> Readout:
+        """What a network that a stage trains, or a student, says of prepared samples; labels are -1 where unknown."""
+
+    def evaluate(self, network: Module, samples: Iterable[Batch]) -> dict[str, float]:
+        """Scores of a network on prepared samples with labels; "score" is the one that picks the best weights."""
 
     def predict(
         self,
@@ -111,9 +140,6 @@ class Recipe(Protocol):
         The heat map has voxels of the source that lie at most ``heat_map_mm`` apart, or all. What is slow to make and
         rests on few things goes through ``memory``.
         """
-
-    def evaluate(self, network: Module, samples: Iterable[Batch]) -> dict[str, float]:
-        """Scores of a network on prepared samples with labels; "score" is the one that picks the best checkpoint."""
 
 
 def recipe_names() -> list[str]:

@@ -72,10 +72,11 @@ class ResidualBlock(nn.Module):
 
 
 class StudentOutput(NamedTuple):
-    """Logits (B, K), attended feature map (B, C, d, h, w), spatial attention (B, 1, d, h, w)."""
+    """Logits (B, K), attended map (B, C, d, h, w), what the head sees (B, F), spatial attention (B, 1, d, h, w)."""
 
     logits: Tensor
     features: Tensor
+    pooled: Tensor
     attention: Tensor
 
 
@@ -95,7 +96,6 @@ class GradeStudent(nn.Module):
         channels: tuple[int, ...] = (16, 32, 64),
         strides: tuple[int, ...] = (1, 2),
         pooling: str = "regions",
-        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         if pooling not in ("regions", "global"):
@@ -115,13 +115,13 @@ class GradeStudent(nn.Module):
         pairs = zip(channels[:-1], channels[1:], strides, strict=True)
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, stride) for a, b, stride in pairs))
         self.cbam = CBAM3D(channels[-1])
-        self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels[-1] * (len(POOLS) if pooling == "regions" else 1), classes)
 
     def forward(self, image: Tensor, pools: Tensor) -> StudentOutput:
         """``image`` (B, 1, D, H, W) and soft masks ``pools`` (B, 3, d, h, w) of liver, tumors, shells -> output."""
         features, attention = self.features(image)
-        return StudentOutput(self.classify(features, pools), features, attention)
+        pooled = self.pooled(features, pools)
+        return StudentOutput(self.head(pooled), features, pooled, attention)
 
     def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """``image`` (B, 1, D, H, W) -> attended feature map (B, C, d, h, w), spatial attention (B, 1, d, h, w)."""
@@ -130,9 +130,12 @@ class GradeStudent(nn.Module):
 
     def classify(self, features: Tensor, pools: Tensor) -> Tensor:
         """Feature map (B, C, d, h, w) and soft masks (B, 3, d, h, w) -> logits (B, K)."""
-        pooled = pool(features, self.pools_used(pools))  # (B, R, C)
-        logits: Tensor = self.head(self.dropout(pooled.flatten(1)))
+        logits: Tensor = self.head(self.pooled(features, pools))
         return logits
+
+    def pooled(self, features: Tensor, pools: Tensor) -> Tensor:
+        """Feature map (B, C, d, h, w) and soft masks (B, 3, d, h, w) -> what the head sees, (B, F)."""
+        return pool(features, self.pools_used(pools)).flatten(1)
 
     def pools_used(self, pools: Tensor) -> Tensor:
         """The soft masks that the head pools over, (B, R, d, h, w): all three, or one that is everywhere."""

@@ -1,0 +1,209 @@
+"""What a student says of a case: reading of the feature map, region graph, heat map, Finding."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ... import __version__
+from ...attention import class_evidence, class_margin, heat_map, region_importance
+from ...finding import Finding, Provenance
+from ...geometry import resample
+from ...graph import RegionGraph, cosine_similarity, node_features
+from ...regions import LiverRegions, liver_regions
+from ...volume import Grid, Volume
+from .. import preparation_of
+from .inputs import pool_masks, student_grid, student_image
+from .networks import GradeStudent
+
+if TYPE_CHECKING:
+    from ...case import Case
+    from ...memory import Memory
+    from ...progress import ProgressCallback
+    from ...student import Student
+
+TASK = "grade"
+# A liver that the image holds only in part is graded with a warning, below this share it is refused.
+_LEAST_LIVER_INSIDE = 0.25
+_MOST_TUMOR = 0.8
+_LIVER_ML = (300.0, 5000.0)
+
+
+def grade(
+    student: Student,
+    case: Case,
+    *,
+    progress: ProgressCallback,
+    shown_class: str | None,
+    heat_map_mm: float,
+    memory: Memory,
+) -> Finding:
+    """Grade one case: probabilities, heat map in the voxels of the CT, region graph."""
+    started = time.perf_counter()
+    ct, classes = case.sequences["ct"], student.card.classes
+    progress("regions", 0, 3)
+    regions = _regions(case, memory)
+    warnings = _warnings(regions, case)
+    progress("prepare", 1, 3)
+    reading = _read(student, ct, regions, memory, progress)
+    probabilities = dict(zip(classes, reading.probabilities.tolist(), strict=True))
+    shown_class = shown_class or max(probabilities, key=probabilities.__getitem__)
+    margin = class_margin(reading.evidence, classes.index(shown_class))
+    graph = region_graph(reading, regions, margin)
+    attention = paint(heat_map(margin).numpy(), reading.grid, thinned(regions.liver, heat_map_mm))
+    progress("student", 3, 3)
+    return Finding(
+        case_identifier=case.identifier,
+        task=TASK,
+        probabilities=probabilities,
+        grid=ct.grid,
+        shown_class=shown_class,
+        attention=attention,
+        graph=graph,
+        provenance=_provenance(student, time.perf_counter() - started),
+        warnings=tuple(warnings),
+    )
+
+
+def _regions(case: Case, memory: Memory) -> LiverRegions:
+    liver, tumor, ct = case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"]
+    return memory.recall("regions", (liver, tumor, ct), lambda: liver_regions(liver, tumor, ct.grid, memory))
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the network says of one case, on the CPU.
+
+    ``probabilities`` (K,) in float64, ``features`` (C, d, h, w), ``evidence`` (K, d, h, w) and the soft masks
+    ``region_masks`` (N, d, h, w) of the regions on the feature grid ``grid``.
+    """
+
+    probabilities: torch.Tensor
+    features: torch.Tensor
+    evidence: torch.Tensor
+    region_masks: torch.Tensor
+    grid: Grid
+
+
+def _read(student: Student, ct: Volume, regions: LiverRegions, memory: Memory, progress: ProgressCallback) -> Reading:
+    """The reading of a case; a feature map in the memory stands for as long as CT, liver and student are the same."""
+    liver, preparation, network = regions.liver, preparation_of(student.card), _network_of(student)
+    grid = memory.recall("grid", (liver, student), lambda: student_grid(liver, preparation, network.stride_kji))
+
+    def features() -> torch.Tensor:
+        image = student_image(ct, liver, grid, preparation.intensity["ct"])
+        progress("student", 2, 3)
+        return feature_map(student, torch.from_numpy(image)[None])
+
+    seen = memory.recall("features", (ct, liver, student), features)
+    feature_grid = grid.strided(network.stride_kji)
+    return memory.recall("reading", (seen, regions), lambda: read_regions(student, seen, regions, feature_grid))
+
+
+@torch.inference_mode()
+def feature_map(student: Student, image: torch.Tensor) -> torch.Tensor:
+    """The attended feature map (C, d, h, w) of an image (1, D, H, W), on the device of the student."""
+    return _network_of(student).features(image[None].to(student.device))[0][0]
+
+
+@torch.inference_mode()
+def read_regions(student: Student, features: torch.Tensor, regions: LiverRegions, grid: Grid) -> Reading:
+    """What the head of the network says of a feature map (C, d, h, w) on ``grid`` with these regions."""
+    probabilities, evidence = read_pools(student, features, torch.from_numpy(pool_masks(regions, grid)))
+    masks = torch.from_numpy(regions.soft_masks(grid))  # (N, d, h, w)
+    return Reading(probabilities, features.cpu(), evidence, masks, grid)
+
+
+@torch.inference_mode()
+def read_pools(student: Student, features: torch.Tensor, pools: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities (K,) and evidence (K, d, h, w) of a feature map (C, d, h, w) and pools (3, d, h, w), on the CPU."""
+    network, pools = _network_of(student), pools.to(features.device)
+    logits = network.classify(features[None], pools[None])[0]
+    evidence = class_evidence(features, network.pools_used(pools[None])[0], network.head.weight)
+    return logits.cpu().double().softmax(dim=0), evidence.cpu()  # not every device knows float64
+
+
+def _network_of(student: Student) -> GradeStudent:
+    if not isinstance(student.network, GradeStudent):
+        raise ValueError(f'"{student.card.name}" holds a {type(student.network).__name__}, expected a GradeStudent.')
+    if student.network.head.out_features != len(student.card.classes):
+        raise ValueError(
+            f'"{student.card.name}" has {student.network.head.out_features} outputs for {len(student.card.classes)} '
+            "classes; the card does not belong to this network."
+        )
+    return student.network
+
+
+def region_graph(reading: Reading, regions: LiverRegions, margin: torch.Tensor) -> RegionGraph:
+    """Graph of the regions (R10-R12) with their importance for the class of a margin (d, h, w).
+
+    Regions that lie wholly outside the feature grid (a liver longer than the grid) are not part of the graph.
+    """
+    seen = [index for index, mask in enumerate(reading.region_masks) if float(mask.sum()) > 0]
+    masks = reading.region_masks[seen]
+    nodes = node_features(reading.features, masks)
+    return RegionGraph(
+        names=tuple(regions.names[index] for index in seen),
+        kinds=tuple(regions.kinds[index] for index in seen),
+        centroids_ras=regions.centroids_ras[seen],
+        volumes_ml=regions.volumes_ml[seen],
+        features=nodes.numpy(),
+        similarity=cosine_similarity(nodes).numpy(),
+        importance=region_importance(margin, masks).numpy(),
+    )
+
+
+def thinned(mask: Volume, largest_mm: float) -> Volume:
+    """Every n-th voxel of a mask along each axis, the most that leaves them ``largest_mm`` apart at most."""
+    stride_kji = [max(1, int(largest_mm / mm + 1e-9)) for mm in mask.grid.spacing_ijk_mm[::-1]]
+    k, j, i = stride_kji
+    return Volume(mask.array_kji[::k, ::j, ::i], mask.grid.strided(stride_kji))
+
+
+def paint(heat: NDArray[np.float32], feature_grid: Grid, liver: Volume) -> Volume:
+    """The heat map (d, h, w) on the grid of the liver mask, linear between feature voxels, 0 outside the liver."""
+    near = resample(Volume(heat, feature_grid), liver.grid).array_kji
+    np.multiply(near, liver.array_kji, out=near)
+    return Volume(near, liver.grid)
+
+
+def _warnings(regions: LiverRegions, case: Case) -> list[str]:
+    warnings = []
+    if "tumor" not in case.regions:
+        warnings.append("No tumor mask was given: the grade rests on the liver as a whole and is less certain.")
+    if regions.inside_image < _LEAST_LIVER_INSIDE:
+        raise ValueError(
+            f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT; at least "
+            f"{_LEAST_LIVER_INSIDE:.0%} is needed. Check that both belong to the same scan."
+        )
+    if regions.inside_image < 0.95:
+        warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
+    liver_voxels, tumor = np.count_nonzero(regions.liver.array_kji), regions.union_of("tumor")
+    tumor_share = 0.0 if tumor is None else np.count_nonzero(tumor.array_kji) / liver_voxels
+    if tumor_share > _MOST_TUMOR:
+        warnings.append(
+            f"The tumor mask covers {tumor_share:.0%} of the liver; check that the masks are the right ones."
+        )
+    liver_ml = liver_voxels * regions.image.voxel_ml
+    if not _LIVER_ML[0] <= liver_ml <= _LIVER_ML[1]:
+        warnings.append(f"The liver measures {liver_ml:.0f} ml; check that the mask is a whole liver and nothing else.")
+    return warnings
+
+
+def _provenance(student: Student, seconds: float) -> Provenance:
+    card = student.card
+    return Provenance(
+        student=card.name,
+        student_version=card.version,
+        tensors_sha256=card.tensors_sha256,
+        software_version=__version__,
+        device=str(student.device),
+        seconds=round(seconds, 3),
+        intended_use=card.intended_use,
+        limitations=card.limitations,
+    )
