@@ -12,7 +12,8 @@ from REACTDistillLib.batch import cases_of, grade_cases
 from REACTDistillLib.errors import without_paths
 from REACTDistillLib.files import write_volume
 from REACTDistillLib.finding import Finding
-from REACTDistillLib.phantom import phantom_case, write_phantom_cohort
+from REACTDistillLib.phantom import phantom_case
+from REACTDistillLib.phantomcohort import write_phantom_cohort
 from REACTDistillLib.predict import predict
 from REACTDistillLib.progress import Cancelled
 from REACTDistillLib.shipped import demo_student

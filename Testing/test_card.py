@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 from REACTDistillLib import card as card_module
-from REACTDistillLib.card import _CLOSED_SECTIONS, _RULES, Card, StudentFileError, canonical_json, parsed_json
+from REACTDistillLib.card import (
+    _CLOSED_SECTIONS,
+    _OPTIONAL,
+    _RULES,
+    Card,
+    StudentFileError,
+    canonical_json,
+    parsed_json,
+)
 
 SHA256 = "0123456789abcdef" * 4
 MISSING = object()
@@ -95,7 +103,7 @@ def test_each_field_of_a_card_has_a_rule() -> None:
     assert set(_CLOSED_SECTIONS) <= top
 
 
-@pytest.mark.parametrize("path", [path for path in _RULES if path != "schema"])
+@pytest.mark.parametrize("path", [path for path in _RULES if path not in ("schema", *_OPTIONAL)])
 def test_a_missing_field_is_named(path: str) -> None:
     sentence = refusal(changed(path.replace(".", "/"), MISSING))
     assert f'card field "{path}" is missing, expected ' in sentence
@@ -194,3 +202,16 @@ def test_card_and_student_modules_import_without_torch_or_slicer() -> None:
         "assert not {'torch', 'slicer', 'vtk', 'qt', 'monai'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(card_module.__file__).parents[1])
+
+
+def test_a_card_without_calibration_leaves_probabilities_as_they_are_and_keeps_its_checksum() -> None:
+    card = Card.from_json(content(), "some.safetensors")
+    assert card.temperature == 1.0
+    assert "calibration" not in card.to_json()
+    calibrated = {**content(), "calibration": {"temperature": 1.5, "fitted_on": "validation", "cases": 27}}
+    assert Card.from_json(calibrated, "some.safetensors").temperature == 1.5
+    assert Card.from_json(calibrated, "some.safetensors").sha256 != card.sha256
+
+
+def test_a_temperature_that_divides_by_nothing_is_refused() -> None:
+    assert 'card field "calibration" is' in refusal({**content(), "calibration": {"temperature": 0.0}})

@@ -106,10 +106,10 @@ def test_the_card_and_a_wrong_config_field(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["task"] == "grade"
     (tmp_path / "config.json").write_text('{"epoch": 3}')
     arguments = ["--cohort", "c.json", "--run", str(tmp_path / "run"), "--config", str(tmp_path / "config.json")]
-    assert main(["train", *arguments]) == 2
+    assert main(["train", "reactkd", *arguments]) == 2
     assert_refused(capsys, '"epoch"')
     (tmp_path / "config.json").write_text('{"epochs": "3"}')
-    assert main(["train", *arguments]) == 2
+    assert main(["train", "reactkd", *arguments]) == 2
     assert_refused(capsys, '"epochs" is "3", expected like 30')
 
 

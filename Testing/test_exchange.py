@@ -70,3 +70,13 @@ def test_a_description_that_leaves_the_folder_or_names_objects_is_refused(tmp_pa
 def test_voxels_of_a_type_that_cannot_be_sent_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="complex64"):
         volume_to_file(Volume(np.ones((1, 1, 1), dtype=np.complex64), Grid((1, 1, 1), np.eye(4))), tmp_path, "ct")
+
+
+def test_eight_voxels_of_a_mask_share_a_byte_whatever_the_steps(tmp_path, monkeypatch) -> None:
+    mask = np.random.default_rng(0).random((21, 3, 5)) < 0.5
+    monkeypatch.setattr("REACTDistillLib.exchange._STEP_BYTES", 1)
+    grid = Grid(mask.shape, OBLIQUE)
+    assert len(list(array_to_file_in_steps(mask, grid, tmp_path, "liver"))) == 3  # of 8 slices each
+    assert (tmp_path / "liver.raw").stat().st_size == 40  # 315 voxels
+    description = volume_to_file(Volume(mask, grid), tmp_path, "liver")
+    assert np.array_equal(volume_from_file(description, tmp_path).array_kji, mask)

@@ -69,7 +69,7 @@ def session(onnx_path):
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(0, 2)], ids=["one case", "two cases"])
 def test_onnx_gives_the_numbers_of_the_student_for_any_batch(session, prepared, expected, rows):
     image, pools = (tensor[rows].numpy() for tensor in prepared)
-    found = session.run(["logits", "features", "attention"], {"image": image, "pools": pools})
+    found = session.run(["logits", "features", "pooled", "attention"], {"image": image, "pools": pools})
     assert abs(found[0] - expected.logits[rows].numpy()).max() < 1e-4
     for got, want in zip(found[1:], expected[1:], strict=True):
         np.testing.assert_allclose(got, want[rows].numpy(), atol=1e-4, rtol=1e-4)
@@ -184,7 +184,8 @@ def test_the_metadata_have_what_monai_asks_for(parser, student):
 def test_the_described_shapes_are_those_of_the_tensors(parser, prepared, expected):
     described = parser["_meta_"]["network_data_format"]
     tensors = dict(zip(("image", "pools"), prepared, strict=True))
-    outputs = {"pred": expected.logits, "features": expected.features, "attention": expected.attention}
+    outputs = {"pred": expected.logits, **expected._asdict()}
+    del outputs["logits"]
     for entries, found in ((described["inputs"], tensors), (described["outputs"], outputs)):
         assert entries.keys() == found.keys()
         for name, entry in entries.items():
@@ -245,3 +246,21 @@ def test_the_command_line_exports_both(tmp_path, capsys):
     assert NOT_A_MEDICAL_DEVICE in capsys.readouterr().out
     assert main(["export", source, "--bundle", str(tmp_path / "bundle")]) == 2
     assert "name a new folder" in capsys.readouterr().err
+
+
+def test_a_student_of_several_sequences_is_exported_with_what_is_present(student, tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    torch.manual_seed(0)
+    sequences = {"required": ["ct"], "optional": ["pet_fdg"]}
+    config = {**student.card.network["config"], "sequences": 2}
+    network = recipe_named("reactkd").build_network(config).eval()
+    card = replace(student.card, sequences=sequences, network={"name": "student", "config": config})
+    path = export_onnx(replace(student, card=card, network=network), tmp_path / "two.onnx")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    image, pools = torch.randn(2, 2, 48, 64, 64), torch.rand(2, 3, 24, 32, 32)
+    present = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    with torch.inference_mode():
+        expected = network(image, pools, present > 0).logits.numpy()
+    found = session.run(["logits"], {"image": image.numpy(), "pools": pools.numpy(), "present": present.numpy()})[0]
+    assert abs(found - expected).max() < 1e-4
+    assert abs(found[0] - found[1]).max() > 1e-3

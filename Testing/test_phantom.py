@@ -13,8 +13,8 @@ from REACTDistillLib.phantom import (
     phantom_case,
     phantom_grid,
     sample,
-    write_phantom_cohort,
 )
+from REACTDistillLib.phantomcohort import write_phantom_cohort
 from REACTDistillLib.progress import Cancelled
 from REACTDistillLib.shapes import Ellipsoid
 from REACTDistillLib.volume import Box, Grid
@@ -36,7 +36,7 @@ class TestPatient:
         for seed in range(30):
             shapes = [tumor.shape for tumor in draw_patient(seed).tumors]
             assert 1 <= len(shapes) <= 4
-            assert 15 <= 2 * shapes[0].radius_mm <= 60
+            assert 15 <= 2 * shapes[0].radius_mm + 1e-9 <= 60
             assert all(6 <= 2 * shape.radius_mm <= 15 for shape in shapes[1:])
             for satellite in shapes[1:]:
                 assert shapes[0].distance_mm(satellite.surface(50)).min() > 0
@@ -180,7 +180,7 @@ class TestSignal:
         assert _macro_auc(np.log(numbers[:, :2])) > 0.97
 
     def test_ct_hints_at_the_grade(self, numbers):
-        assert 0.74 < _macro_auc(numbers[:, 2:5]) < 0.90
+        assert 0.80 < _macro_auc(numbers[:, 2:5]) < 0.94
 
     def test_clinical_items_hint_weakly(self, numbers):
         assert 0.5 < _macro_auc(numbers[:, 5:]) < 0.75

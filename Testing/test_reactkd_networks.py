@@ -70,8 +70,8 @@ def test_the_student_gives_logits_features_and_attention_on_its_strided_grid():
     [
         ({"pooling": "most"}, '"most"'),
         ({"channels": (8, 16), "strides": (1, 2)}, "2 channel numbers need 1 strides"),
-        ({"channels": (8, 10_000), "strides": (1,)}, "from 1 to 256"),
-        ({"stem_stride": (2, 0, 2)}, "from 1 to 256"),
+        ({"channels": (8, 10_000), "strides": (1,)}, "from 1 to 1024"),
+        ({"stem_stride": (2, 0, 2)}, "from 1 to 1024"),
     ],
 )
 def test_settings_that_cannot_be_built_are_refused(settings, words):

@@ -78,7 +78,7 @@ def test_an_empty_name_does_not_mean_the_current_folder(ct, liver):
 @pytest.mark.parametrize(("text", "words"), [("{", "is not JSON"), ("[1]", "must hold one JSON object")])
 def test_a_config_that_is_no_json_object_is_one_sentence(tmp_path, capsys, text, words):
     (tmp_path / "config.json").write_text(text)
-    arguments = ["train", "--cohort", "x", "--run", "y", "--config", str(tmp_path / "config.json")]
+    arguments = ["train", "reactkd", "--cohort", "x", "--run", "y", "--config", str(tmp_path / "config.json")]
     assert main(arguments) == 2
     refused(capsys, words)
 

@@ -210,7 +210,8 @@ def test_strong_regions_are_large_and_colored_by_sign():
     radius, importance, shade = (
         slicer.util.arrayFromModelPointData(nodes.graph, name) for name in ("Radius", "Importance", "Shade")
     )
-    assert data.GetNumberOfArrays() == 4
+    names = {data.GetArrayName(index) for index in range(data.GetNumberOfArrays())}
+    assert names == {"Normals", "Importance", "Similarity", "Radius", "Shade"}
     color = [0.0] * 4
     for value, radius_mm, red_is_more in ((0.5, 10.0, True), (-0.25, 6.75, False)):
         of_region = np.isclose(importance, value) & np.isclose(radius, radius_mm)

@@ -107,7 +107,7 @@ def test_optional_sequences_stand_in_parentheses(section: Section, make: Make) -
 def test_the_card_of_the_selected_student_is_shown_whole(section: Section, store, make: Make) -> None:
     demo = store.demo("grade")
     for words in (
-        "Grade demo student 0.1.0",
+        "Grade demo student 0.2.0",
         "well, moderate, poor",
         "ct, liver (optional: tumor)",
         "520 cases",

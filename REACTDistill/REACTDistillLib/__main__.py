@@ -7,15 +7,16 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from . import __version__
 from .casefiles import case_from_files
 from .errors import sentence_of
+from .evaluatecommand import add_evaluate
+from .evidencecommand import add_evidence
 from .finding import NOT_A_MEDICAL_DEVICE, Finding, check_result_folder
 from .progress import Cancelled, ProgressCallback, json_progress, write_event
+from .traincommand import add_train
 
 _REGION_HELP = (
     "mask file, DICOM SEG, RTSTRUCT or folder; FILE:NAME or FILE:5 takes one region out of it; "
@@ -53,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_series(commands.add_parser("series", help="list the DICOM series of a folder"))
     _add_card(commands.add_parser("card", help="show the card of a student file"))
     _add_phantoms(commands.add_parser("phantoms", help="write a cohort of synthetic patients"))
-    _add_train(commands.add_parser("train", help="train a student on a cohort"))
+    add_train(commands.add_parser("train", help="train a student on a cohort"), _text_progress)
+    add_evaluate(commands.add_parser("evaluate", help="judge a student on cases it has not seen"), _text_progress)
+    add_evidence(commands.add_parser("evidence", help="train the ablations of a recipe"), _text_progress)
     _add_export(commands.add_parser("export", help="write a student as ONNX or as MONAI Bundle"))
     _add_worker(commands.add_parser("worker", help="serve requests as JSON lines on stdin, for an application"))
     return parser
@@ -168,53 +171,27 @@ def _card(options: argparse.Namespace) -> None:
 def _add_phantoms(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="new folder for the cohort")
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--unlabeled", type=int, default=0, help="how many more without a grade")
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shape", type=int, nargs=3, default=[48, 48, 48], metavar=("K", "J", "I"))
     parser.set_defaults(run=_phantoms)
 
 
 def _phantoms(options: argparse.Namespace) -> None:
-    from .phantom import write_phantom_cohort
+    from .phantomcohort import write_phantom_cohort
 
     shape = tuple(options.shape)
-    write_phantom_cohort(options.out, count=options.count, seed=options.seed, shape_kji=shape, progress=_text_progress)
-    print(f"{options.count} synthetic patients: {options.out / 'cohort.json'}")
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cohort", required=True, type=Path, help="cohort.json")
-    parser.add_argument("--run", required=True, type=Path, dest="run_folder", help="new folder for the run")
-    parser.add_argument("--config", type=Path, help="JSON file with fields of TrainingConfig")
-    parser.add_argument("--progress", default="text", choices=["text", "json"])
-    parser.set_defaults(run=_train)
-
-
-def _train(options: argparse.Namespace) -> None:
-    from .cohort import Cohort
-    from .train import TrainingConfig, train
-
-    fields = _config_fields(options.config) if options.config else {}
-    defaults = asdict(TrainingConfig())
-    for name, value in fields.items():
-        if name not in defaults:
-            raise ValueError(f'"{options.config}" has the unknown field "{name}".')
-        wanted = (int, float) if isinstance(defaults[name], float) else type(defaults[name])
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            raise ValueError(f'"{options.config}": "{name}" is {json.dumps(value)}, expected like {defaults[name]!r}.')
-    student = train(
-        Cohort.read(options.cohort), options.run_folder, TrainingConfig(**fields), progress=_progress(options.progress)
+    cohort = write_phantom_cohort(
+        options.out,
+        count=options.count,
+        seed=options.seed,
+        folds=options.folds,
+        unlabeled=options.unlabeled,
+        shape_kji=shape,
+        progress=_text_progress,
     )
-    print(student)
-
-
-def _config_fields(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f'"{path}" is not JSON: {error}.') from error
-    if not isinstance(fields, dict):
-        raise ValueError(f'"{path}" must hold one JSON object with fields of TrainingConfig.')
-    return fields
+    print(f"{len(cohort.entries)} synthetic patients: {options.out / 'cohort.json'}")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

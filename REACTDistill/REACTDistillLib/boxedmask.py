@@ -36,7 +36,7 @@ class BoxedMask:
     @cached_property
     def count(self) -> int:
         """Number of true voxels."""
-        return int(self.profiles_kji[0].sum())
+        return int(np.count_nonzero(self.array_kji))
 
     @property
     def center_ijk(self) -> NDArray[np.float64]:

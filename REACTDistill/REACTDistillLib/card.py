@@ -28,7 +28,8 @@ class Card:
     ``recipe`` and ``network`` ({"name", "config"}) say how the network is built; ``sequences`` and ``regions``
     ({"required": [...], "optional": [...]}) what a case must and may hold; ``grid`` ({"shape_kji", "spacing_kji_mm"})
     and ``intensity`` (one rule per sequence) how it is prepared. ``metrics`` are numbers by metric name for each subset
-    of sequences, ``training`` tells of the cohort. ``tensors`` ({"shape", "dtype"} by name) and ``tensors_sha256`` are
+    of sequences, ``training`` tells of the cohort. ``calibration`` may give the "temperature" that logits are divided
+    by, and where it was fitted. ``tensors`` ({"shape", "dtype"} by name) and ``tensors_sha256`` are
     filled in when a student file is written. A Card made directly is a draft; ``from_json`` is what checks it.
     """
 
@@ -47,6 +48,7 @@ class Card:
     licence: str
     intended_use: str
     limitations: str
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, Any] = field(default_factory=dict)
     tensors_sha256: str = ""
     schema: int = CARD_SCHEMA
@@ -64,6 +66,11 @@ class Card:
         return (float(k), float(j), float(i))
 
     @property
+    def temperature(self) -> float:
+        """What logits are divided by before the softmax; 1 when the student was not calibrated."""
+        return float(self.calibration.get("temperature", 1.0))
+
+    @property
     def is_synthetic(self) -> bool:
         """True when the student was trained on phantoms only."""
         return bool(self.training["synthetic"])
@@ -74,8 +81,13 @@ class Card:
         return hashlib.sha256(canonical_json(self.to_json()).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """The card as a new dictionary of JSON values; StudentFileError when a value has no form in JSON."""
+        """The card as a new dictionary of JSON values; StudentFileError when a value has no form in JSON.
+
+        An empty calibration is left out: cards that were written before there was one keep their checksum.
+        """
         content = {one.name: getattr(self, one.name) for one in fields(self)}
+        if not content["calibration"]:
+            del content["calibration"]
         try:
             copy: dict[str, Any] = json.loads(json.dumps(content))
         except TypeError as error:
@@ -95,6 +107,8 @@ class Card:
         _check_known(content, source)
         for path, (expected, holds) in _RULES.items():
             found = _look_up(content, path)
+            if found is _MISSING and path in _OPTIONAL:
+                continue
             if found is _MISSING or not holds(found):
                 raise _refusal(source, path, found, expected)
         _check_sequences_agree(content, source)
@@ -198,6 +212,10 @@ def _is_tensor_entry(value: Any) -> bool:
     return isinstance(value["shape"], list) and all(map(_is_count, value["shape"]))
 
 
+def _is_calibration(value: Any) -> bool:
+    return _are_scalars(value) and _is_number(value.get("temperature")) and value["temperature"] > 0
+
+
 _Rule = tuple[str, Callable[[Any], bool]]
 _TEXT: _Rule = ("one line of text", _is_text)
 _OBJECT: _Rule = ("an object", _is_object)
@@ -238,6 +256,7 @@ _RULES: dict[str, _Rule] = {
     "licence": _TEXT,
     "intended_use": _TEXT,
     "limitations": _TEXT,
+    "calibration": ('an object of "temperature" above 0, texts and numbers', _is_calibration),
     "tensors": (
         'for each tensor an object of "shape" and "dtype"',
         lambda rows: _is_object(rows) and len(rows) > 0 and all(map(_is_tensor_entry, rows.values())),
@@ -245,6 +264,7 @@ _RULES: dict[str, _Rule] = {
     "tensors_sha256": _SHA256,
     "schema": ("a whole number", lambda value: type(value) is int),
 }
+_OPTIONAL = ("calibration",)
 _CLOSED_SECTIONS = ("network", "sequences", "regions", "grid")  # training may tell more than it must
 _MISSING = object()
 

@@ -1,8 +1,11 @@
-"""Volumes from one process to another: raw voxels in a file of a folder that both see, the rest as JSON."""
+"""Volumes from one process to another: raw voxels in a file of a folder that both see, the rest as JSON.
+
+Of a mask eight voxels share a byte.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -34,15 +37,16 @@ def volume_to_file(volume: Volume, folder: Path, name: str) -> VolumeDescription
 def array_to_file_in_steps(
     array_kji: NDArray[Any], grid: Grid, folder: Path, name: str
 ) -> Generator[None, None, VolumeDescription]:
-    """Like ``volume_to_file``, pausing every 8 MB; voxels of any number type stay as they are."""
+    """Like ``volume_to_file``, pausing every 8 MB; voxels of any number type keep their values."""
     dtype = array_kji.dtype
     if dtype.name not in _DTYPES:
         raise ValueError(f"Voxels of type {dtype} cannot be sent; convert the volume to float32.")
-    slices_a_step = max(1, _STEP_BYTES // max(1, array_kji[0].nbytes))
     with (folder / f"{name}.raw").open("wb") as stream:
-        for first in range(0, len(array_kji), slices_a_step):
-            part = array_kji[first : first + slices_a_step]
-            stream.write(np.ascontiguousarray(part, dtype=dtype.newbyteorder("<")))  # type: ignore[arg-type]
+        for part in _parts(array_kji):
+            packed = (
+                np.packbits(part) if dtype.kind == "b" else np.ascontiguousarray(part, dtype=dtype.newbyteorder("<"))
+            )
+            stream.write(packed)  # type: ignore[arg-type]
             yield
     return {
         "file": f"{name}.raw",
@@ -67,16 +71,25 @@ def volume_from_file_in_steps(description: VolumeDescription, folder: Path) -> G
     if Path(name).name != name or dtype_name not in _DTYPES:
         raise ValueError(f'"{name}" of type "{dtype_name}" is no volume that was sent.')
     grid = Grid(tuple(description["shape_kji"]), np.array(description["ijk_to_ras"]))  # type: ignore[arg-type]
-    path, dtype = folder / name, np.dtype(dtype_name).newbyteorder("<")
-    wanted = int(np.prod(grid.shape_kji)) * dtype.itemsize
+    path, is_mask = folder / name, dtype_name == "bool"
+    dtype = np.dtype("uint8" if is_mask else dtype_name).newbyteorder("<")
+    voxels = int(np.prod(grid.shape_kji))
+    wanted = -(-voxels // 8) if is_mask else voxels * dtype.itemsize
     found = path.stat().st_size if path.is_file() else 0
     if found != wanted:
         raise ValueError(f'"{name}" holds {found} bytes, expected {wanted}; free space on the disk and repeat.')
-    array_kji = np.empty(grid.shape_kji, dtype=bool if dtype_name == "bool" else np.float32)
-    slices_a_step = max(1, _STEP_BYTES // max(1, array_kji[0].nbytes))
+    array_kji = np.empty(grid.shape_kji, dtype=bool if is_mask else np.float32)
     with path.open("rb") as stream:
-        for first in range(0, len(array_kji), slices_a_step):
-            part = array_kji[first : first + slices_a_step]
-            part[...] = np.fromfile(stream, dtype=dtype, count=part.size).reshape(part.shape)
+        for part in _parts(array_kji):
+            stored = np.fromfile(stream, dtype=dtype, count=-(-part.size // 8) if is_mask else part.size)
+            part.reshape(-1)[...] = np.unpackbits(stored, count=part.size) if is_mask else stored
             yield
     return Volume(array_kji, grid)
+
+
+def _parts(array_kji: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The array in steps of whole slices, of a mask so many that each step ends with a whole byte."""
+    slices = max(1, _STEP_BYTES // max(1, array_kji[0].nbytes))
+    slices += -slices % 8 if array_kji.dtype.kind == "b" else 0
+    for first in range(0, len(array_kji), slices):
+        yield array_kji[first : first + slices]

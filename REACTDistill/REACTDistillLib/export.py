@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from .student import Student
 
 INPUTS = ("image", "pools")
-OUTPUTS = ("logits", "features", "attention")
+PRESENT = "present"  # a third input of students that take several sequences
+OUTPUTS = ("logits", "features", "pooled", "attention")
 _OPSET = 17
 _MONAI_VERSION = "1.6.1"  # the version whose parser has read these configs; the tests run with it
 _METADATA_SCHEMA = (
@@ -35,11 +36,12 @@ _METADATA_SCHEMA = (
 def export_onnx(student: Student, path: Path | str) -> Path:
     """Write ``student`` as one ONNX file and return its path; a file that is there is replaced.
 
-    Inputs: ``image`` (B, 1, D, H, W) and ``pools`` (B, 3, d, h, w), float32, prepared as the card says; D, H, W are
-    those of the card, B is free. Outputs: ``logits`` (B, K), ``features`` (B, C, d, h, w), ``attention``
-    (B, 1, d, h, w). The metadata of the model hold the ``card`` as JSON and a ``notice``. The file appears complete or
-    not at all. Raises ValueError when the package onnx is missing, ``path`` does not end in ".onnx" or the student is
-    not a grade student.
+    Inputs, float32 and prepared as the card says: ``image`` (B, S, D, H, W), ``pools`` (B, 3, d, h, w) and, for a
+    student of several sequences, ``present`` (B, S), 1 for those that a case has. D, H, W are those of the card, B is
+    free. Outputs: ``logits`` (B, K), before the temperature of the card, ``features`` (B, C, d, h, w), ``pooled``
+    (B, F), what the head sees, and ``attention`` (B, 1, d, h, w). The metadata of the model hold the ``card`` as JSON
+    and a ``notice``. The file appears complete or not at all. Raises ValueError when the package onnx is missing,
+    ``path`` does not end in ".onnx" or the student is not a grade student.
     """
     path = Path(path)
     if path.suffix != ".onnx":
@@ -96,31 +98,37 @@ def _pool_shape_kji(network: GradeStudent, card: Card) -> list[int]:
 # ONNX.
 
 
-def _example(network: GradeStudent, card: Card) -> tuple[Tensor, Tensor]:
+def _example(network: GradeStudent, card: Card) -> tuple[Tensor, ...]:
     import torch
 
     from .recipes.reactkd.networks import POOLS
 
-    image = torch.zeros(1, 1, *card.grid_shape_kji)
-    return image, torch.ones(1, len(POOLS), *_pool_shape_kji(network, card))
+    count = len(network.stems)
+    image = torch.zeros(1, count, *card.grid_shape_kji)
+    pools = torch.ones(1, len(POOLS), *_pool_shape_kji(network, card))
+    return (image, pools) if count == 1 else (image, pools, torch.ones(1, count))
 
 
-def _traced(network: GradeStudent, example: tuple[Tensor, Tensor]) -> bytes:
+def _traced(network: GradeStudent, example: tuple[Tensor, ...]) -> bytes:
     import torch
+
+    inputs = [*INPUTS, PRESENT][: len(example)]
 
     stream = io.BytesIO()
     with warnings.catch_warnings():
         # The newer exporter needs onnxscript besides, and gives nothing more for a network without branches.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # With all sequences present no stem is left out, so the trace holds for every subset.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             network,
             example,
             stream,  # type: ignore[arg-type]  # a path is declared, a stream is taken with dynamo=False
             dynamo=False,
             opset_version=_OPSET,
-            input_names=list(INPUTS),
+            input_names=inputs,
             output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in INPUTS + OUTPUTS},
+            dynamic_axes={name: {0: "batch"} for name in [*inputs, *OUTPUTS]},
         )
     return stream.getvalue()
 
@@ -197,13 +205,15 @@ def _network_data_format(network: GradeStudent, card: Card) -> dict[str, Any]:
     features = _pool_shape_kji(network, card)
     channels = network.cbam.channel.grow.out_channels
     classes = [_inert(name) for name in card.classes]
+    sequences = [_inert(f"prepared {name}") for name in (*card.sequences["required"], *card.sequences["optional"])]
     return {
         "inputs": {
-            "image": {**_tensor("image", list(card.grid_shape_kji), ["prepared CT"]), "modality": "CT"},
+            "image": {**_tensor("image", list(card.grid_shape_kji), sequences), "modality": "CT"},
             "pools": _tensor("probabilities", features, list(POOLS), value_range=[0, 1]),
         },
         "outputs": {
             "pred": _tensor("logits", [], classes),
+            "pooled": _tensor("features", [], [f"pooled {index}" for index in range(network.head.in_features)]),
             "features": _tensor("features", features, [f"feature {index}" for index in range(channels)]),
             "attention": _tensor("probabilities", features, ["spatial attention"], value_range=[0, 1]),
         },

@@ -31,18 +31,18 @@ def node_features(features: Tensor, masks: Tensor) -> Tensor:
 
 
 def unit_features(nodes: Tensor) -> Tensor:
-    """R11: u_i = h_i / ||h_i||_2, shape (N, C); a node of zeros stays zero."""
-    return nodes / nodes.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    """R11: u_i = h_i / ||h_i||_2, shape (..., N, C); a node of zeros stays zero."""
+    return nodes / nodes.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 
 def cosine_similarity(nodes: Tensor) -> Tensor:
-    """R12, first part: S_ij = u_i . u_j, shape (N, N)."""
+    """R12, first part: S_ij = u_i . u_j of nodes (..., N, C), shape (..., N, N)."""
     unit = unit_features(nodes)
-    return unit @ unit.T
+    return unit @ unit.transpose(-1, -2)
 
 
 def cosine_distance(nodes: Tensor) -> Tensor:
-    """R12, second part: D_ij = max(0, 1 - S_ij), shape (N, N)."""
+    """R12, second part: D_ij = max(0, 1 - S_ij) of nodes (..., N, C), shape (..., N, N)."""
     return (1.0 - cosine_similarity(nodes)).clamp(min=0.0)
 
 

@@ -44,7 +44,7 @@ class Signs:
     clinical: float
 
 
-_CT_SEPARATION, _CLINICAL_SEPARATION = 1.9, 0.5
+_CT_SEPARATION, _CLINICAL_SEPARATION = 2.8, 0.5
 
 
 def draw_signs(rng: np.random.Generator, index: int) -> Signs:
@@ -77,7 +77,7 @@ def draw_tumors(rng: np.random.Generator, liver: Tissue, signs: Signs) -> tuple[
 
 
 def _placed_main(rng: np.random.Generator, liver: Tissue, radius_mm: float, sign: float) -> Ellipsoid:
-    ripple = float(np.clip(0.06 + 0.03 * sign + 0.02 * rng.standard_normal(), 0.0, 0.15))
+    ripple = float(np.clip(0.05 + 0.015 * sign + 0.02 * rng.standard_normal(), 0.0, 0.10))
     waves = Waves.drawn(rng, count=6, shortest=1.2, longest=2.5)
     stretch = np.exp(rng.uniform(-0.12, 0.12, 3))
     semi_axes = radius_mm * stretch / stretch.prod() ** (1 / 3)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Tissue, draw_liver, draw_tissues, draw_vessels
 from .case import Case
-from .cohort import Cohort, CohortEntry, assign_folds, file_sha256
-from .files import write_volume
 from .lesions import Tumor, draw_clinical, draw_signs, draw_tumors
-from .progress import ProgressCallback, silent
 from .shapes import Array, Triple, Waves, blurred_ball, blurred_edge, sharp_share
 from .volume import Grid, Volume
 
@@ -135,62 +128,6 @@ def sample(patient: Patient, grid: Grid, *, noise_scale: float = 1.0) -> Case:
         clinical=dict(patient.clinical),
         label=patient.grade,
         identifier=patient.identifier,
-    )
-
-
-def write_phantom_cohort(
-    folder: Path | str,
-    *,
-    count: int,
-    seed: int = 0,
-    folds: int = 5,
-    shape_kji: Sequence[int] = (48, 48, 48),
-    progress: ProgressCallback = silent,
-) -> Cohort:
-    """Write ``count`` phantoms of the seeds from ``seed`` on, with ``cohort.json``, into a new ``folder``; return it.
-
-    Grades are balanced to within one case. Uncompressed NRRD, because it is written and read several times faster. The
-    folder appears complete or not at all; one that already holds files raises ValueError, as do fewer than ``folds``.
-    """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f'"{folder}" already exists and is not empty; name a new folder for the phantoms.')
-    if count < folds:
-        raise ValueError(f"A cohort of {folds} folds needs at least {folds} phantoms, got {count}.")
-    grades = [GRADES[(seed + index) % len(GRADES)] for index in range(count)]
-    fold_of = assign_folds([phantom_identifier(seed + index) for index in range(count)], grades, folds=folds, seed=seed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        entries = []
-        for index, fold in enumerate(fold_of):
-            entries.append(_write_case(phantom_case(seed + index, shape_kji=shape_kji), fold, temporary))
-            progress("phantoms", index + 1, count)
-        cohort = Cohort(f"phantoms {seed} to {seed + count - 1}", True, GRADES, tuple(entries), temporary)
-        cohort.write(temporary / "cohort.json")
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return Cohort.read(folder / "cohort.json")
-
-
-def _write_case(case: Case, fold: int, folder: Path) -> CohortEntry:
-    (folder / case.identifier).mkdir()
-    volumes = {**case.sequences, **case.regions}
-    paths = {name: f"{case.identifier}/{name}.nrrd" for name in volumes}
-    for name, volume in volumes.items():
-        write_volume(volume, folder / paths[name])
-    return CohortEntry(
-        id=case.identifier,
-        patient=case.identifier,
-        fold=fold,
-        label=case.label,
-        sequences={name: paths[name] for name in case.sequences},
-        regions={name: paths[name] for name in case.regions},
-        clinical=case.clinical,
-        sha256={path: file_sha256(folder / path) for path in paths.values()},
-        folder=folder,
     )
 
 

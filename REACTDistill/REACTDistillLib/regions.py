@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,7 +92,26 @@ class _Tumor:
     near: BoxedMask
 
 
-def liver_regions(liver: Volume, tumor: Volume | None, image: Grid, memory: Memory | None = None) -> LiverRegions:
+@dataclass(frozen=True, eq=False)
+class FoundLiver:
+    """Liver and tumors in the image, before the liver is divided: quick to find, and all that a network is shown.
+
+    ``liver`` and ``inside_image`` as in LiverRegions; ``whole`` holds the voxels of ``liver``.
+    """
+
+    image: Grid
+    liver: Volume
+    inside_image: float
+    whole: BoxedMask
+    tumors: tuple[_Tumor, ...]
+
+    def divided(self) -> LiverRegions:
+        """The regions of this liver; can be done on a thread beside other work."""
+        found = _regions(self.tumors, self.whole, self.image)
+        return LiverRegions(self.image, self.liver, tuple(one for one in found if one.mask.count), self.inside_image)
+
+
+def liver_regions(liver: Volume, tumor: Volume | None, image: Grid) -> LiverRegions:
     """Return the regions of a liver, at least 4 of them, as masks on boxes of the grid ``image``.
 
     In this order: ``tumor_1`` ... by falling volume (26-connected components of the tumor mask; the smallest beyond 16
@@ -102,11 +121,17 @@ def liver_regions(liver: Volume, tumor: Volume | None, image: Grid, memory: Memo
     ``parenchyma`` (liver in no tumor and no shell; missing when nothing remains). Shells and sectors may overlap.
 
     The liver is the union of both masks: tumors count as liver whether or not the liver mask holds them. Distances are
-    in mm, whatever the spacing. With a ``memory`` the mask that did not change is not looked at again, and a liver that
-    comes out the same is the same Volume. Raises ValueError when a mask is empty, when they lie outside the image or
-    apart.
+    in mm, whatever the spacing. Raises ValueError when a mask is empty, when they lie outside the image or apart.
     """
-    memory = memory or Memory()
+    return find_liver(liver, tumor, image, Memory()).divided()
+
+
+def find_liver(liver: Volume, tumor: Volume | None, image: Grid, memory: Memory) -> FoundLiver:
+    """The liver of ``liver_regions`` before it is divided; raises as it does.
+
+    With the ``memory`` of the call before, the mask that did not change is not looked at again, and a liver that comes
+    out the same is the same Volume.
+    """
     extents = _extents(liver, tumor, memory)
     tumors = [] if tumor is None else memory.recall("tumors", (tumor, image), lambda: _tumors(tumor, image, memory))
     box = _box_of(image, *extents)
@@ -114,10 +139,9 @@ def liver_regions(liver: Volume, tumor: Volume | None, image: Grid, memory: Memo
     whole = union([BoxedMask(box, drawn), *(one.mask for one in tumors)])
     whole = memory.settle("liver", whole, _same_mask)
     _check_size(whole.count)
-    found = _regions(tumors, whole, image)
     inside = np.count_nonzero(drawn) * image.voxel_ml / (_count(liver) * liver.grid.voxel_ml)
     volume = memory.recall("liver volume", (whole, image), lambda: whole.on(image))
-    return LiverRegions(image, volume, tuple(one for one in found if one.mask.count), min(1.0, inside))
+    return FoundLiver(image, volume, min(1.0, inside), whole, tuple(tumors))
 
 
 def _same_mask(one: BoxedMask, other: BoxedMask) -> bool:
@@ -229,7 +253,7 @@ def _near(tumor: BoxedMask, image: Grid) -> BoxedMask:
     return BoxedMask(box, sitk.GetArrayViewFromImage(distance) <= SHELL_MM + 1e-4)  # ITK measures in float32
 
 
-def _regions(tumors: list[_Tumor], liver: BoxedMask, image: Grid) -> list[Region]:
+def _regions(tumors: Sequence[_Tumor], liver: BoxedMask, image: Grid) -> list[Region]:
     """Every region, empty ones included."""
     numbers = [str(n + 1) if n < MOST_TUMORS else "other" for n in range(len(tumors))]
     outside = liver.without([tumor.mask for tumor in tumors])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from typing import Any
 
 from REACTDistillLib.case import Case
 from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Volume
 
-from .segmentmasks import maskFromSegmentInSteps, unionOfMasks
+from .segmentmasks import maskFromSegmentInSteps, segmentState, unionOfMasks
 from .translation import tr as _
 from .volumes import volumeFromNode
 
@@ -29,14 +29,15 @@ def caseFromNodes(
     ``volumeFromNode`` and ``maskFromSegment`` do, and for a node that is missing.
     """
     sequences = {"ct": ctVolume} if petVolume is None else {"ct": ctVolume, "pet_fdg": petVolume}
-    regions = result_of(regionsInSteps(ctVolume, segmentation, liverSegmentId, tumorSegmentIds))
+    segments = regionSegments(ctVolume, segmentation, liverSegmentId, tumorSegmentIds)
+    regions = {name: result_of(regionInSteps(segmentation, ids)) for name, ids in segments.items()}
     return Case({name: volumeFromNode(node) for name, node in sequences.items()}, regions, identifier="case")
 
 
-def regionsInSteps(
+def regionSegments(
     ctVolume: Any, segmentation: Any, liverSegmentId: str, tumorSegmentIds: str | Sequence[str] | None
-) -> Generator[None, None, dict[str, Volume]]:
-    """The masks of ``caseFromNodes``, pausing every few milliseconds; raises as it does."""
+) -> dict[str, list[str]]:
+    """IDs of the segments of each region of ``caseFromNodes``, by region; raises for what was not chosen."""
     if ctVolume is None:
         raise ValueError(_("No CT volume is chosen; choose one."))
     if segmentation is None:
@@ -45,10 +46,19 @@ def regionsInSteps(
     if liverSegmentId in ids:
         text = _('Segment "{segment}" is chosen as liver and as tumor; choose two different segments.')
         raise ValueError(text.format(segment=liverSegmentId))
-    regions = {"liver": (yield from maskFromSegmentInSteps(segmentation, liverSegmentId))}
-    tumors = []
-    for segmentId in filter(None, ids):
-        tumors.append((yield from maskFromSegmentInSteps(segmentation, segmentId)))
-    if tumors:
-        regions["tumor"] = unionOfMasks(tumors)
-    return regions
+    tumors = [segmentId for segmentId in ids if segmentId]
+    return {"liver": [liverSegmentId], **({"tumor": tumors} if tumors else {})}
+
+
+def regionInSteps(segmentation: Any, segmentIds: Sequence[str]) -> Generator[None, None, Volume]:
+    """All voxels of these segments as one mask, pausing every few milliseconds; raises as ``maskFromSegment``."""
+    masks = []
+    for segmentId in segmentIds:
+        masks.append((yield from maskFromSegmentInSteps(segmentation, segmentId)))
+    return unionOfMasks(masks)
+
+
+def regionState(segmentation: Any, segmentIds: Sequence[str]) -> Hashable | None:
+    """What ``regionInSteps`` depends on: equal states have equal masks. None where that is not known."""
+    states = [segmentState(segmentation, segmentId) for segmentId in segmentIds]
+    return None if None in states else tuple(states)

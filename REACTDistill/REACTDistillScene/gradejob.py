@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import slicer
-from REACTDistillLib.exchange import array_to_file_in_steps, volume_from_file_in_steps
+from REACTDistillLib.exchange import VolumeDescription, array_to_file_in_steps, volume_from_file_in_steps
 from REACTDistillLib.finding import Finding
-from REACTDistillLib.volume import Volume
 
-from .cases import regionsInSteps
+from .cases import regionInSteps, regionSegments, regionState
 from .results import FindingNodes, showFindingInSteps
 from .translation import tr as _
 from .volumes import scalarArray, worldGrid
@@ -51,7 +49,8 @@ class GradeWork:
     """Grades ``inputs`` and shows the Finding in the nodes of an ``earlier`` one or, without, in new ones.
 
     ``fingerprint`` tells the inputs apart by their content once they have been read. When it is the same as
-    ``unchanged``, nothing is done: an edit may leave everything as it was.
+    ``unchanged``, nothing is done: an edit may leave everything as it was. ``known`` are tokens of masks by the state
+    of their segments, for the next work.
     """
 
     def __init__(
@@ -61,9 +60,12 @@ class GradeWork:
         *,
         earlier: FindingNodes | None = None,
         unchanged: str = "",
+        known: Mapping[Hashable, str] | None = None,
     ) -> None:
         self._inputs, self._onGraded, self._earlier, self._unchanged = inputs, onGraded, earlier, unchanged
+        self._known = known or {}
         self.fingerprint = ""
+        self.known: dict[Hashable, str] = {}
 
     def prepare(self, folder: Path, held: frozenset[str]) -> Generator[None, None, Request | None]:
         """Write the images and masks that the worker does not hold; returns the request."""
@@ -75,26 +77,35 @@ class GradeWork:
             "shown_class": inputs.shownClass or None,
             "heat_map_mm": _HEAT_MAP_MM,
         }
-        regions = yield from regionsInSteps(
-            inputs.ctVolume, inputs.segmentation, inputs.liverSegmentId, inputs.tumorSegmentIds
-        )
+        regions = yield from self._regionsInSteps(folder, held)
         volumes = {"ct": inputs.ctVolume} if inputs.petVolume is None else self._withPet()
         tokens = {name: _volumeToken(node) for name, node in volumes.items()}
-        for name, mask in regions.items():
-            tokens[name] = _maskToken(mask)
-            yield
-        self.fingerprint = hashlib.sha256(json.dumps([request, tokens]).encode()).hexdigest()
+        content = [request, tokens, {name: region["token"] for name, region in regions.items()}]
+        self.fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         if self.fingerprint == self._unchanged:
             return None
-        request["sequences"], request["regions"] = {}, {}
+        request["sequences"], request["regions"] = {}, regions
         for name, node in volumes.items():
             description = None if tokens[name] in held else (yield from _writeVolume(node, folder, name))
             request["sequences"][name] = {"token": tokens[name], "volume": description}
-        for name, mask in regions.items():
-            steps = array_to_file_in_steps(mask.array_kji, mask.grid, folder, name)
-            description = None if tokens[name] in held else (yield from steps)
-            request["regions"][name] = {"token": tokens[name], "volume": description}
         return request
+
+    def _regionsInSteps(self, folder: Path, held: frozenset[str]) -> Generator[None, None, Request]:
+        """Token and description of each mask; those that the worker holds and nobody touched are not even read."""
+        inputs = self._inputs
+        segments = regionSegments(inputs.ctVolume, inputs.segmentation, inputs.liverSegmentId, inputs.tumorSegmentIds)
+        regions = {}
+        for name, ids in segments.items():
+            state, description = regionState(inputs.segmentation, ids), None
+            token = None if state is None else self._known.get(state)
+            if token is None or token not in held:
+                mask = yield from regionInSteps(inputs.segmentation, ids)
+                description = yield from array_to_file_in_steps(mask.array_kji, mask.grid, folder, name)
+                token = _contentToken(folder, description)
+            if state is not None:
+                self.known[state] = token
+            regions[name] = {"token": token, "volume": None if token in held else description}
+        return regions
 
     def finish(self, answer: Answer, folder: Path) -> Generator[None, None, None]:
         """Show the Finding in the scene; ValueError when the CT is no longer there."""
@@ -133,7 +144,8 @@ def _volumeToken(node: Any) -> str:
     return f"{node.GetID()}-{node.GetImageData().GetMTime()}-{hashlib.sha256(place).hexdigest()[:16]}"
 
 
-def _maskToken(mask: Volume) -> str:
-    digest = hashlib.blake2b(np.packbits(mask.array_kji.astype(bool, copy=False)).tobytes(), digest_size=16)
-    digest.update(json.dumps([mask.grid.shape_kji, mask.grid.ijk_to_ras.tolist()]).encode())
+def _contentToken(folder: Path, description: VolumeDescription) -> str:
+    """A name that changes with the voxels and with the place of a volume that was written."""
+    digest = hashlib.blake2b((folder / description["file"]).read_bytes(), digest_size=16)
+    digest.update(json.dumps(description).encode())
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class GradePanel:
         self.parameters: Any = None
         self._check = ResultCheck()
         self._editsAtStart = 0  # of the run in progress
+        self._knownMasks: dict[Hashable, str] = {}  # of the latest result, see ``GradeWork``
         self._wasEdited = False  # while a work was running
         self._isClassPending = False  # chosen while a work was running
         self._isLive = False  # the work that is running was started by an edit
@@ -227,7 +228,7 @@ class GradePanel:
             self.device.device,
             parameters.shownClass,
         )
-        return GradeWork(inputs, self._onGraded, earlier=earlier, unchanged=unchanged)
+        return GradeWork(inputs, self._onGraded, earlier=earlier, unchanged=unchanged, known=self._knownMasks)
 
     def _studentPath(self) -> Path:
         entry = self.students.entryOf(self.parameters.student)
@@ -245,6 +246,7 @@ class GradePanel:
         parameters.resultAttention = nodes.attention
         parameters.resultGraph = nodes.graph
         self._check.remember(parameters, work.fingerprint, self._editsAtStart)
+        self._knownMasks = work.known
         self.bar.announce(
             _("Done in {seconds:.1f} s on {device}.").format(
                 seconds=finding.provenance.seconds, device=finding.provenance.device

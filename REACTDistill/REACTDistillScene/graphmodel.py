@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import slicer
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk
 
 from .colors import importanceShade, similarityShade
+from .graphshapes import Shape, ball, polyDataOf, ring, rod
 from .transforms import mapPoints
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ REGION_NAMES = "RegionName"
 REGION_CENTERS = "RegionCenter"
 REGION_KINDS = "RegionKind"
 REGION_IMPORTANCE = "RegionImportance"
+_POINT_ARRAYS = {"Importance": "importance", "Similarity": "similarity", "Radius": "radiusMm", SHADE: "shade"}
 
 
 def graphPolyData(graph: RegionGraph, worldToLocal: NDArray[np.floating]) -> Any:
@@ -40,16 +42,14 @@ def graphPolyData(graph: RegionGraph, worldToLocal: NDArray[np.floating]) -> Any
     against it. A peritumoral shell has the same center as its tumor, so it is drawn as a halo of three rings. Each
     region is joined to the three most similar ones, the wider and lighter the tube the more similar.
 
-    Point arrays: Importance, Similarity (1 on regions), Radius (mm), Shade (place in the color table of
+    Point arrays: Normals, Importance, Similarity (1 on regions), Radius (mm), Shade (place in the color table of
     ``colors.addGraphColors``, 0 to 1). Field arrays: RegionName, RegionKind,
     RegionCenter (local RAS mm), RegionImportance.
     """
     centers = mapPoints(worldToLocal, graph.centroids_ras)
-    append = vtk.vtkAppendPolyData()
-    for piece in [*_regions(graph, centers), *_edges(graph, centers)]:
-        append.AddInputData(piece)
-    append.Update()
-    polyData = append.GetOutput()
+    pieces = [*_regions(graph, centers), *_edges(graph, centers)]
+    values = {name: [getattr(piece, field) for piece in pieces] for name, field in _POINT_ARRAYS.items()}
+    polyData = polyDataOf([piece.shape for piece in pieces], values)
     polyData.GetPointData().SetActiveScalars(SHADE)
     _describe(polyData, graph, centers)
     return polyData
@@ -88,17 +88,28 @@ def _radiiMm(graph: RegionGraph, centers: NDArray[np.float64]) -> NDArray[np.flo
     return radii
 
 
-def _regions(graph: RegionGraph, centers: NDArray[np.float64]) -> list[Any]:
+class _Piece(NamedTuple):
+    """One shape and what its points carry."""
+
+    shape: Shape
+    shade: float
+    importance: float
+    similarity: float
+    radiusMm: float
+
+
+def _regions(graph: RegionGraph, centers: NDArray[np.float64]) -> list[_Piece]:
     shades = importanceShade(importanceShares(graph.importance))
     pieces = []
     for index, radius in enumerate(_radiiMm(graph, centers)):
-        shape = _halo(centers[index], radius) if graph.kinds[index] == "shell" else [_ball(centers[index], radius)]
+        halo = [ring(centers[index], axis, radius, _HALO_TUBE_MM) for axis in range(3)]
+        shapes = halo if graph.kinds[index] == "shell" else [ball(centers[index], radius)]
         importance = float(graph.importance[index])
-        pieces += [_painted(p, shades[index], importance=importance, similarity=1.0, radiusMm=radius) for p in shape]
+        pieces += [_Piece(shape, float(shades[index]), importance, 1.0, radius) for shape in shapes]
     return pieces
 
 
-def _edges(graph: RegionGraph, centers: NDArray[np.float64]) -> list[Any]:
+def _edges(graph: RegionGraph, centers: NDArray[np.float64]) -> list[_Piece]:
     edges = [e for e in strongestEdges(graph) if np.linalg.norm(centers[e[0]] - centers[e[1]]) > _SHORTEST_EDGE_MM]
     similarity = np.array([edge[2] for edge in edges])
     spread = float(np.ptp(similarity)) if edges else 0.0
@@ -110,8 +121,7 @@ def _edges(graph: RegionGraph, centers: NDArray[np.float64]) -> list[Any]:
         ends = _outsideBalls(centers[[a, b]], ballRadii[[a, b]])
         radius = _THINNEST_EDGE_MM + (_THICKEST_EDGE_MM - _THINNEST_EDGE_MM) * float(shares[index])
         importance = float(graph.importance[[a, b]].mean())
-        tube = _tubeAlong(ends, radius)
-        pieces.append(_painted(tube, shades[index], importance=importance, similarity=value, radiusMm=radius))
+        pieces.append(_Piece(rod(ends, radius), float(shades[index]), importance, value, radius))
     return pieces
 
 
@@ -129,48 +139,6 @@ def strongestEdges(graph: RegionGraph) -> list[tuple[int, int, float]]:
     others = graph.similarity.astype(np.float64) - 4.0 * np.eye(len(graph.names))  # never itself
     nearest = np.argsort(-others, axis=1, kind="stable")[:, :_EDGES_PER_NODE]
     return [(a, b, value) for a, b, value in graph.edges() if b in nearest[a] or a in nearest[b]]
-
-
-def _ball(center: NDArray[np.float64], radiusMm: float) -> Any:
-    source = vtk.vtkSphereSource()
-    source.SetCenter(*center)
-    source.SetRadius(radiusMm)
-    source.SetThetaResolution(32)
-    source.SetPhiResolution(24)
-    source.Update()
-    return source.GetOutput()
-
-
-def _halo(center: NDArray[np.float64], radiusMm: float) -> list[Any]:
-    angles = np.linspace(0.0, 2 * np.pi, 65)
-    rings = []
-    for axis in range(3):
-        circle = np.zeros((len(angles), 3))
-        circle[:, (axis + 1) % 3], circle[:, (axis + 2) % 3] = np.cos(angles), np.sin(angles)
-        rings.append(_tubeAlong(center + radiusMm * circle, _HALO_TUBE_MM))
-    return rings
-
-
-def _tubeAlong(pointsRas: NDArray[np.float64], radiusMm: float) -> Any:
-    points, lines, line = vtk.vtkPoints(), vtk.vtkCellArray(), vtk.vtkPolyData()
-    lines.InsertNextCell(len(pointsRas))
-    for point in pointsRas:
-        lines.InsertCellPoint(points.InsertNextPoint(*point))
-    line.SetPoints(points)
-    line.SetLines(lines)
-    tube = vtk.vtkTubeFilter()
-    tube.SetInputData(line)
-    tube.SetRadius(radiusMm)
-    tube.SetNumberOfSides(12)
-    tube.Update()
-    return tube.GetOutput()
-
-
-def _painted(piece: Any, shade: float, *, importance: float, similarity: float, radiusMm: float) -> Any:
-    count = piece.GetNumberOfPoints()
-    for name, value in (("Importance", importance), ("Similarity", similarity), ("Radius", radiusMm), (SHADE, shade)):
-        _addArray(piece.GetPointData(), name, np.full(count, value, dtype=np.float32))
-    return piece
 
 
 def _addArray(data: Any, name: str, values: NDArray[Any]) -> None:

@@ -97,6 +97,11 @@ class Job:
         """True from ``start`` until the run has ended in any way."""
         return self.state in _BUSY_STATES
 
+    @property
+    def hasSteps(self) -> bool:
+        """True while there is something to do at once, and not only the worker to wait for."""
+        return self._steps is not None
+
     def start(self, work: Work) -> None:
         """Start ``work``; ValueError while another run is not over, OSError when no folder can be made."""
         if self.isBusy:

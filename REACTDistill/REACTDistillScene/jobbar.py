@@ -17,7 +17,8 @@ from .sharedworker import acquireWorker, releaseWorker
 from .translation import tr as _
 from .uifiles import loadSection
 
-_BUSY_INTERVAL_MS = 5
+_STEPS_INTERVAL_MS = 0  # as soon as the event loop has nothing else to do
+_BUSY_INTERVAL_MS = 2
 _IDLE_INTERVAL_MS = 500  # the worker may end or give its memory back while nobody asks it
 
 
@@ -143,7 +144,8 @@ class JobBar:
 
     def _setTimer(self) -> None:
         if self.job.isBusy or self._worker.isRunning:
-            interval = _BUSY_INTERVAL_MS if self.job.isBusy else _IDLE_INTERVAL_MS
+            waiting = _BUSY_INTERVAL_MS if self.job.isBusy else _IDLE_INTERVAL_MS
+            interval = _STEPS_INTERVAL_MS if self.job.hasSteps else waiting
             if not self._timer.active or self._timer.interval != interval:
                 self._timer.start(interval)
         elif self._timer.active:

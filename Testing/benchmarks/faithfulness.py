@@ -4,6 +4,9 @@ For synthetic patients the student has not seen: the most important region (by `
 replaced by average liver in the student's input, and the change of the probability of the predicted class is compared
 with that for a random other region, and for a random piece of liver parenchyma of the same volume. The importance is
 computed from the network's evidence, not from such removals, so the comparison is not circular.
+
+Then the same for voxels: the area under the deletion curve (``deletion.deletion_curves``), the mean probability of the
+predicted class while the voxels are taken out, most important first, least important first, or from a random place on.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import argparse
 import numpy as np
 import torch
 from REACTDistillLib.attention import class_margin
+from REACTDistillLib.calibration import softmax
 from REACTDistillLib.case import Case
+from REACTDistillLib.deletion import MOST, ORDERS, area_under, deletion_curves
 from REACTDistillLib.geometry import resample
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.recipes import preparation_of, recipe_named
@@ -35,18 +40,33 @@ def main() -> None:
     options = parser.parse_args()
     student = load_student(options.student or demo_student("grade"))
     rng = np.random.default_rng(0)
-    rows = [changes(student, phantom_case(FIRST_UNSEEN_SEED + n), rng) for n in range(options.patients)]
+    cases = [phantom_case(FIRST_UNSEEN_SEED + n) for n in range(options.patients)]
+    rows = [changes(student, case, rng) for case in cases]
     table = np.array([[row[name] for name in NAMES] for row in rows])
     print(f"{options.patients} unseen synthetic patients, student {student.card.name} {student.card.version}")
     print(f"{'taken out':36}{'mean |dp|':>10}{'sd':>8}{'median':>8}")
     for name, column in zip(NAMES, table.T, strict=True):
         print(f"{name:36}{column.mean():10.4f}{column.std(ddof=1):8.4f}{np.median(column):8.4f}")
+    print_wins(table)
+    print_areas([areas(student, case, rng) for case in cases])
+
+
+def print_wins(table: np.ndarray) -> None:
     for name, column in zip(NAMES[1:], table.T[1:], strict=True):
         wins = (table[:, 0] > column).mean()
         print(
             f"most important changes more than {name}: {wins:.0%} of patients, two-sided Wilcoxon p = "
             f"{wilcoxon(table[:, 0], column):.2g}"
         )
+
+
+def print_areas(rows: list[dict[str, float]]) -> None:
+    print(f"{'area under the deletion curve':36}{'mean':>10}{'sd':>8}  larger than for the most important")
+    most = np.array([row[MOST] for row in rows])
+    for name in ORDERS:
+        column = np.array([row[name] for row in rows])
+        beside = "" if name == MOST else f"  {(column > most).mean():.0%}, Wilcoxon p = {wilcoxon(column, most):.2g}"
+        print(f"{name:36}{column.mean():10.4f}{column.std(ddof=1):8.4f}{beside}")
 
 
 NAMES = ("most important region", "random other region", "same volume of parenchyma")
@@ -82,6 +102,22 @@ def changes(student: Student, case: Case, rng: np.random.Generator) -> dict[str,
         after, _ = read_pools(student, features, sample["pools"])
         result[name] = abs(float(after[predicted] - reading.probabilities[predicted]))
     return result
+
+
+def areas(student: Student, case: Case, rng: np.random.Generator) -> dict[str, float]:
+    """Area under the deletion curve of the predicted class by order."""
+    card, network = student.card, student.network
+    sample = RECIPE.prepare(case, preparation_of(card))
+    predicted = int(RECIPE.read(network, [sample]).logits[0].argmax())
+
+    def read(images):
+        logits = RECIPE.read(network, ({**sample, "image": image} for image in images)).logits
+        return softmax(logits, card.temperature)[:, predicted]
+
+    spacing_kji_mm = np.multiply(card.grid_spacing_kji_mm, network.stride_kji)
+    evidence = RECIPE.evidence(network, sample)
+    curves = deletion_curves(read, sample["image"], evidence, predicted, spacing_kji_mm, rng)
+    return {name: area_under(curve) for name, curve in curves.items()}
 
 
 def same_volume(regions: LiverRegions, name: str, rng: np.random.Generator) -> Volume:

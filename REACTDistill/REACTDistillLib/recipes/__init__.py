@@ -30,13 +30,15 @@ _MODULES = {"reactkd": ".reactkd.recipe"}
 class Update:
     """One kind of optimizer step: whose parameters, which loss, how often.
 
-    ``loss(networks, batch)`` returns named scalar terms; their sum is minimized. ``every`` = 5: at each fifth step.
+    ``loss(networks, batch)`` returns named scalar terms; their sum is minimized. ``batch["progress"]`` () is the part
+    of the stage that is done, 0 to 1. ``every`` = 5: at each fifth step. ``rate`` is a factor of the learning rate.
     """
 
     name: str
     parameters: Callable[[Networks], Iterable[Parameter]]
     loss: Callable[[Networks, Batch], dict[str, Tensor]]
     every: int = 1
+    rate: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Stage:
 
     ``network`` names the network that the stage trains: its score on the validation part picks its best weights, which
     it has again when the stage ends. Other networks are frozen in eval mode. ``begin`` runs once before the first
-    step, for what a network takes over from another.
+    step, for what a network takes over from another. Only an ``unlabeled`` stage is given cases without a label (-1).
+    ``taught`` gives what frozen networks say of one sample: computed once per sample before the first step, and put
+    into it.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Stage:
     share: float = 1.0
     network: str = "student"
     begin: Callable[[Networks], None] | None = None
+    unlabeled: bool = False
+    taught: Callable[[Networks, Batch], Batch] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,17 @@ class Preparation:
     regions: Mapping[str, Any]
     sequences: Mapping[str, Any]
     training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sequence_names(self) -> tuple[str, ...]:
+        """The S sequences in the order in which a student takes them: required, then optional ones."""
+        return (*self.sequences["required"], *self.sequences["optional"])
+
+    @property
+    def organ(self) -> str:
+        """Name of the region that every case has and in which all happens."""
+        name: str = self.regions["required"][0]
+        return name
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +130,23 @@ class Recipe(Protocol):
     def prepare(self, case: Case, preparation: Preparation) -> Batch:
         """The tensors of one case, without batch axis; deterministic. "image" is what the student sees."""
 
-    def augment(self, sample: Batch, generator: Generator) -> Batch:
+    def augment(self, sample: Batch, generator: Generator, preparation: Preparation) -> Batch:
         """A randomly changed copy of one sample, without batch axis; everything random comes from ``generator``."""
 
     def stages(self, preparation: Preparation) -> Sequence[Stage]:
         """The training stages in order."""
 
     def read(self, network: Module, samples: Iterable[Batch]) -> Readout:
-        """What a network that a stage trains, or a student, says of prepared samples; labels are -1 where unknown."""
+        """What a network that a stage trains, or a student, says of prepared samples; labels are -1 where unknown.
 
-    def evaluate(self, network: Module, samples: Iterable[Batch]) -> dict[str, float]:
-        """Scores of a network on prepared samples with labels; "score" is the one that picks the best weights."""
+        A student is shown the required sequences only, whatever else a sample has: that is what it will always get.
+        """
+
+    def evaluate(self, network: Module, samples: Iterable[Batch], *, temperature: float = 1.0) -> dict[str, float]:
+        """Scores of a network on prepared samples with labels; "score" is the one that picks the best weights.
+
+        ``temperature`` is what logits are divided by.
+        """
 
     def predict(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ from ...attention import class_evidence, class_margin, heat_map, region_importan
 from ...finding import Finding, Provenance
 from ...geometry import resample
 from ...graph import RegionGraph, cosine_similarity, node_features
-from ...regions import LiverRegions, liver_regions
+from ...regions import FoundLiver, LiverRegions, find_liver
 from ...volume import Grid, Volume
 from .. import preparation_of
-from .inputs import pool_masks, student_grid, student_image
+from .inputs import exam_images, pool_masks, student_grid
 from .networks import GradeStudent
 
 if TYPE_CHECKING:
@@ -47,10 +48,11 @@ def grade(
     started = time.perf_counter()
     ct, classes = case.sequences["ct"], student.card.classes
     progress("regions", 0, 3)
-    regions = _regions(case, memory)
-    warnings = _warnings(regions, case)
+    found = _found(case, memory)
+    _check_inside(found)
     progress("prepare", 1, 3)
-    reading = _read(student, ct, regions, memory, progress)
+    reading = _read(student, case, found, memory, progress)
+    regions = reading.regions
     probabilities = dict(zip(classes, reading.probabilities.tolist(), strict=True))
     shown_class = shown_class or max(probabilities, key=probabilities.__getitem__)
     margin = class_margin(reading.evidence, classes.index(shown_class))
@@ -66,13 +68,30 @@ def grade(
         attention=attention,
         graph=graph,
         provenance=_provenance(student, time.perf_counter() - started),
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(regions, case)),
     )
 
 
-def _regions(case: Case, memory: Memory) -> LiverRegions:
+def _found(case: Case, memory: Memory) -> FoundLiver:
     liver, tumor, ct = case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"]
-    return memory.recall("regions", (liver, tumor, ct), lambda: liver_regions(liver, tumor, ct.grid, memory))
+    return memory.recall("found", (liver, tumor, ct), lambda: find_liver(liver, tumor, ct.grid, memory))
+
+
+@dataclass(frozen=True, eq=False)
+class RegionMasks:
+    """Regions on the feature grid ``grid``: soft masks of each, ``nodes`` (N, d, h, w), and ``pools`` (3, d, h, w)."""
+
+    regions: LiverRegions
+    grid: Grid
+    nodes: torch.Tensor
+    pools: torch.Tensor
+
+    @classmethod
+    def of(cls, regions: LiverRegions, grid: Grid) -> RegionMasks:
+        """The soft masks of regions by area averaging."""
+        return cls(
+            regions, grid, torch.from_numpy(regions.soft_masks(grid)), torch.from_numpy(pool_masks(regions, grid))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,52 +99,73 @@ class Reading:
     """What the network says of one case, on the CPU.
 
     ``probabilities`` (K,) in float64, ``features`` (C, d, h, w), ``evidence`` (K, d, h, w) and the soft masks
-    ``region_masks`` (N, d, h, w) of the regions on the feature grid ``grid``.
+    ``region_masks`` (N, d, h, w) of the ``regions`` on the feature grid ``grid``.
     """
 
     probabilities: torch.Tensor
     features: torch.Tensor
     evidence: torch.Tensor
     region_masks: torch.Tensor
+    regions: LiverRegions
     grid: Grid
 
 
-def _read(student: Student, ct: Volume, regions: LiverRegions, memory: Memory, progress: ProgressCallback) -> Reading:
-    """The reading of a case; a feature map in the memory stands for as long as CT, liver and student are the same."""
-    liver, preparation, network = regions.liver, preparation_of(student.card), _network_of(student)
+def _read(student: Student, case: Case, found: FoundLiver, memory: Memory, progress: ProgressCallback) -> Reading:
+    """The reading of a case; a feature map in the memory stands while sequences, liver and student are the same."""
+    liver, preparation, network = found.liver, preparation_of(student.card), _network_of(student)
     grid = memory.recall("grid", (liver, student), lambda: student_grid(liver, preparation, network.stride_kji))
+    names = preparation.sequence_names
 
     def features() -> torch.Tensor:
-        image = student_image(ct, liver, grid, preparation.intensity["ct"])
+        image, present = exam_images(case.sequences, names, liver, grid, preparation.intensity, memory)
         progress("student", 2, 3)
-        return feature_map(student, torch.from_numpy(image)[None])
+        return feature_map(student, torch.from_numpy(image), torch.from_numpy(present))
 
-    seen = memory.recall("features", (ct, liver, student), features)
-    feature_grid = grid.strided(network.stride_kji)
-    return memory.recall("reading", (seen, regions), lambda: read_regions(student, seen, regions, feature_grid))
+    def masks() -> RegionMasks:
+        feature_grid = grid.strided(network.stride_kji)
+        return memory.recall("masks", (found, grid), lambda: RegionMasks.of(found.divided(), feature_grid))
+
+    sources = [case.sequences.get(name) for name in names]
+    with ThreadPoolExecutor(1) as beside:  # the network sees the liver as a whole, so both can be done at once
+        divided = beside.submit(masks)
+        seen = memory.recall("features", (*sources, liver, student), features)
+    known = divided.result()
+    return memory.recall("reading", (seen, known), lambda: read_masks(student, seen, known))
 
 
 @torch.inference_mode()
-def feature_map(student: Student, image: torch.Tensor) -> torch.Tensor:
-    """The attended feature map (C, d, h, w) of an image (1, D, H, W), on the device of the student."""
-    return _network_of(student).features(image[None].to(student.device))[0][0]
+def feature_map(student: Student, image: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
+    """The attended feature map (C, d, h, w) of an image (S, D, H, W), on the device of the student.
+
+    ``present`` (S,) says which sequences the image holds; None stands for all.
+    """
+    present = None if present is None else present[None].to(student.device)
+    return _network_of(student).features(image[None].to(student.device), present)[0][0]
 
 
-@torch.inference_mode()
 def read_regions(student: Student, features: torch.Tensor, regions: LiverRegions, grid: Grid) -> Reading:
     """What the head of the network says of a feature map (C, d, h, w) on ``grid`` with these regions."""
-    probabilities, evidence = read_pools(student, features, torch.from_numpy(pool_masks(regions, grid)))
-    masks = torch.from_numpy(regions.soft_masks(grid))  # (N, d, h, w)
-    return Reading(probabilities, features.cpu(), evidence, masks, grid)
+    return read_masks(student, features, RegionMasks.of(regions, grid))
+
+
+@torch.inference_mode()
+def read_masks(student: Student, features: torch.Tensor, masks: RegionMasks) -> Reading:
+    """The same with the soft masks of the regions at hand."""
+    probabilities, evidence = read_pools(student, features, masks.pools)
+    return Reading(probabilities, features.cpu(), evidence, masks.nodes, masks.regions, masks.grid)
 
 
 @torch.inference_mode()
 def read_pools(student: Student, features: torch.Tensor, pools: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities (K,) and evidence (K, d, h, w) of a feature map (C, d, h, w) and pools (3, d, h, w), on the CPU."""
+    """Probabilities (K,) and evidence (K, d, h, w) of a feature map (C, d, h, w) and pools (3, d, h, w), on the CPU.
+
+    The probabilities are those of the calibrated student: logits over the temperature of its card.
+    """
     network, pools = _network_of(student), pools.to(features.device)
     logits = network.classify(features[None], pools[None])[0]
     evidence = class_evidence(features, network.pools_used(pools[None])[0], network.head.weight)
-    return logits.cpu().double().softmax(dim=0), evidence.cpu()  # not every device knows float64
+    logits = logits.cpu().double()  # not every device knows float64
+    return (logits / student.card.temperature).softmax(dim=0), evidence.cpu()
 
 
 def _network_of(student: Student) -> GradeStudent:
@@ -172,15 +212,18 @@ def paint(heat: NDArray[np.float32], feature_grid: Grid, liver: Volume) -> Volum
     return Volume(near, liver.grid)
 
 
+def _check_inside(found: FoundLiver) -> None:
+    if found.inside_image < _LEAST_LIVER_INSIDE:
+        raise ValueError(
+            f"Only {found.inside_image:.0%} of the liver mask lies inside the CT; at least "
+            f"{_LEAST_LIVER_INSIDE:.0%} is needed. Check that both belong to the same scan."
+        )
+
+
 def _warnings(regions: LiverRegions, case: Case) -> list[str]:
     warnings = []
     if "tumor" not in case.regions:
         warnings.append("No tumor mask was given: the grade rests on the liver as a whole and is less certain.")
-    if regions.inside_image < _LEAST_LIVER_INSIDE:
-        raise ValueError(
-            f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT; at least "
-            f"{_LEAST_LIVER_INSIDE:.0%} is needed. Check that both belong to the same scan."
-        )
     if regions.inside_image < 0.95:
         warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
     liver_voxels, tumor = np.count_nonzero(regions.liver.array_kji), regions.union_of("tumor")

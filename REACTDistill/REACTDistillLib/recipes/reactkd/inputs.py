@@ -1,20 +1,20 @@
-"""What the grade student sees of a case: its grid, the normalized CT, the soft masks it pools over."""
+"""What the networks see of a case: the grid, the normalized sequences, the soft masks of its regions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...geometry import area_average, box_reached, mask_extent_ras, resample
+from ...memory import Memory
 from ...regions import LiverRegions
-from ...volume import Grid, Volume
+from ...volume import Box, Grid, Volume
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from .. import Preparation
 
 # Liver parenchyma lies between about 0 (severe fat) and 250 HU (contrast); outside that the numbers are no HU.
@@ -22,8 +22,9 @@ _LIVER_HU = (-50.0, 300.0)
 # MR and PET have no such values, but for a few from interpolation.
 # A little less than one half, so that rounding does not decide on voxels of which the liver fills exactly one half.
 _HALF = 0.5 - 1e-5
-_TOO_SMALL = "The liver mask is smaller than one voxel of the student's grid; check the mask."
+_TOO_SMALL = "The mask of the organ is smaller than one voxel of the student's grid; check the mask."
 _FAT_HU, _LEAST_FAT_AND_AIR = -30.0, 0.005
+_LARGEST_Z = 5.0
 
 
 def student_grid(liver: Volume, preparation: Preparation, stride_kji: Sequence[int]) -> Grid:
@@ -41,35 +42,92 @@ def student_grid(liver: Volume, preparation: Preparation, stride_kji: Sequence[i
     )
 
 
-def student_image(ct: Volume, liver: Volume, grid: Grid, intensity: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Return CT as the student sees it, float32 (D, H, W) on ``grid``.
+@dataclass(frozen=True, eq=False)
+class _Organ:
+    """Where an organ lies on a grid: the box around it, and its share in each voxel of that box from 0 to 1."""
 
-    R1: window to [low, high] HU, then z-score (eps 1e-8). Design choices: mean and sd are those of the liver voxels, so
-    that they depend neither on the field of view nor on contrast phase, and everything outside the liver is 0. Raises
-    ValueError when the liver holds NaN or its median is no liver in Hounsfield units.
+    box: Box
+    grid: Grid  # of the box
+    share: NDArray[Any]
+
+
+def exam_images(
+    sequences: Mapping[str, Volume],
+    names: Sequence[str],
+    organ: Volume,
+    grid: Grid,
+    rules: Mapping[str, Any],
+    memory: Memory | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Sequences of an exam on ``grid``, (S, D, H, W), absent ones 0, and which of ``names`` the exam has, (S,).
+
+    With a ``memory`` a sequence is not sampled again as long as the organ keeps its box.
     """
-    if intensity["kind"] != "window_zscore":
-        raise ValueError(f'The intensity rule "{intensity["kind"]}" is not known; this version has "window_zscore".')
-    box = box_reached(grid, liver.grid)  # outside the liver's box nothing has to be looked at
+    memory = memory or Memory()
+    present = np.array([name in sequences for name in names])
+    images = np.zeros((len(names), *grid.shape_kji), np.float32)
+    found = _found(organ, grid, memory)
+    for index, name in enumerate(names):
+        if present[index]:
+            values = _values(name, sequences[name], found, rules[name], memory)
+            images[index][found.box.slices] = _normalized(values, found, sequences[name], rules[name])
+    return images, present
+
+
+def sequence_image(volume: Volume, organ: Volume, grid: Grid, intensity: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Return one sequence as a network sees it, float32 (D, H, W) on ``grid``; outside the organ it is 0.
+
+    The rule ``intensity["kind"]`` is one of:
+
+    - ``window_zscore`` (CT): R1, window to [low, high] HU, then z-score (eps 1e-8);
+    - ``percentile_zscore`` (PET): R2, clip to the 1st-99th percentile of the volume, scale to 0-1, then z-score;
+    - ``organ_ratio`` (PET): uptake over the mean of the organ, minus 1; keeps the ratio of tumor to organ, which R2
+      loses;
+    - ``zscore`` (MR): z-score, cut at 5.
+
+    Design choice: mean and sd are those of the organ's voxels, so that they depend neither on the field of view nor on
+    contrast phase. Raises ValueError when the organ holds NaN or its values are not what the rule is for.
+    """
+    return exam_images({"": volume}, [""], organ, grid, {"": intensity})[0][0]
+
+
+def _found(organ: Volume, grid: Grid, memory: Memory) -> _Organ:
+    box = box_reached(grid, organ.grid)  # outside the organ's box nothing has to be looked at
     if box is None:
         raise ValueError(_TOO_SMALL)
-    near = grid.cropped(box)
-    share = resample(liver, near).array_kji
-    values = resample(ct, near, outside=float(intensity["low"])).array_kji
-    whole = np.zeros(grid.shape_kji, dtype=np.float32)
-    whole[box.slices] = _normalized(values, share, ct, intensity)
-    return whole
+    near = memory.settle("organ grid", grid.cropped(box), Grid.same_as)
+    return _Organ(box, near, resample(organ, near).array_kji)
+
+
+def _values(name: str, volume: Volume, organ: _Organ, intensity: Mapping[str, Any], memory: Memory) -> NDArray[Any]:
+    """A sequence in the box of the organ; the array is kept and must not be changed."""
+    outside = float(intensity.get("low", 0.0))
+
+    def sampled() -> NDArray[Any]:
+        values = resample(volume, organ.grid, outside=outside).array_kji
+        values.setflags(write=False)
+        return values
+
+    return memory.recall(f"{name} near {outside:g}", (volume, organ.grid), sampled)
 
 
 def _normalized(
+    values: NDArray[Any], organ: _Organ, volume: Volume, intensity: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    if intensity["kind"] not in _RULES:
+        known = ", ".join(f'"{kind}"' for kind in _RULES)
+        raise ValueError(f'The intensity rule "{intensity["kind"]}" is not known; this version has {known}.')
+    return _RULES[intensity["kind"]](values, organ.share, volume, intensity)
+
+
+def _window_zscore(
     values: NDArray[Any], share: NDArray[Any], ct: Volume, intensity: Mapping[str, Any]
 ) -> NDArray[np.float32]:
-    """R1 on the values of the CT, with the share of the liver in each voxel; the array is used up."""
+    """R1 on the values of a CT, with the share of the organ in each voxel."""
     inside = share > _HALF
     if not inside.any():
         raise ValueError(_TOO_SMALL)
-    outside = share == 0
-    np.copyto(values, intensity["low"], where=outside)  # whatever lies there, NaN included
+    values = np.where(share == 0, np.float32(intensity["low"]), values)  # whatever lies there, NaN included
     liver_values = values[inside]
     _check_hounsfield(ct.array_kji, values, liver_values)
     np.clip(liver_values, intensity["low"], intensity["high"], out=liver_values)
@@ -80,6 +138,58 @@ def _normalized(
     values /= np.float32(sd + 1e-8 * width)
     values *= share
     return values
+
+
+def _percentile_zscore(
+    values: NDArray[Any], share: NDArray[Any], volume: Volume, intensity: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    """R2 on the values of a PET; scaling to 0-1 before the z-score only sets the size of eps."""
+    low, high = np.percentile(volume.array_kji, (1, 99))
+    inside = np.clip(_organ_values(values, share), low, high)
+    scale = max(float(high - low), 1e-8)
+    result = (np.clip(values, low, high) - inside.mean(dtype=np.float64)) / (
+        inside.std(dtype=np.float64) + 1e-8 * scale
+    )
+    return (result * share).astype(np.float32)
+
+
+def _organ_ratio(
+    values: NDArray[Any], share: NDArray[Any], volume: Volume, intensity: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    mean = float(_organ_values(values, share).mean(dtype=np.float64))
+    if mean <= 0:
+        raise ValueError(f"The mean uptake of the organ is {mean:.3g}; a PET in SUV or Bq/ml has a mean above 0.")
+    return np.where(share > 0, (values / mean - 1.0) * share, 0.0).astype(np.float32)
+
+
+def _zscore(
+    values: NDArray[Any], share: NDArray[Any], volume: Volume, intensity: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    inside = _organ_values(values, share)
+    mean, sd = inside.mean(dtype=np.float64), inside.std(dtype=np.float64)
+    if sd == 0:
+        raise ValueError(f"Every voxel inside the organ is {inside[0]:.3g}; this is no image of it.")
+    return np.where(share > 0, np.clip((values - mean) / sd, -_LARGEST_Z, _LARGEST_Z) * share, 0.0).astype(np.float32)
+
+
+def _organ_values(values: NDArray[Any], share: NDArray[Any]) -> NDArray[Any]:
+    inside = values[share > _HALF]
+    if not inside.size:
+        raise ValueError(_TOO_SMALL)
+    missing = int((~np.isfinite(values[share > 0])).sum())
+    if missing:
+        raise ValueError(
+            f"An image has {missing} voxels without a number (NaN) in the organ; repair or crop the image."
+        )
+    return inside
+
+
+_RULES = {
+    "window_zscore": _window_zscore,
+    "percentile_zscore": _percentile_zscore,
+    "organ_ratio": _organ_ratio,
+    "zscore": _zscore,
+}
 
 
 def _check_hounsfield(ct: NDArray[Any], read_values: NDArray[Any], liver_values: NDArray[Any]) -> None:
@@ -121,11 +231,9 @@ def pool_masks(regions: LiverRegions, grid: Grid) -> NDArray[np.float32]:
     return np.stack([nothing if mask is None else area_average(mask, grid) for mask in masks])
 
 
-def flip_together(image: Tensor, pools: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Mirror an image (C, D, H, W) and masks (R, d, h, w) on its strided grid so that both still fit each other.
-
-    Feature voxel o sits on input voxel s * o, so after the flip the image moves on by s - 1 voxels; what is pushed out
-    comes in on the other side, where the margin around the liver is 0.
-    """
-    stride = round(image.shape[axis] / pools.shape[axis])
-    return image.flip(axis).roll(-(stride - 1), axis), pools.flip(axis)
+def cell_grid(grid: Grid, stride_kji: Sequence[int]) -> Grid:
+    """The grid whose voxels are the blocks of ``stride_kji`` voxels of ``grid``: that of a feature map of patches."""
+    strided = grid.strided(stride_kji)
+    matrix = strided.ijk_to_ras.copy()
+    matrix[:3, 3] = grid.to_ras((np.array(stride_kji[::-1]) - 1) / 2)
+    return Grid(strided.shape_kji, matrix)

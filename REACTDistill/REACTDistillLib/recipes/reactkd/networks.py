@@ -1,4 +1,4 @@
-"""Networks of REACT-KD: CBAM3D and the light CT student."""
+"""CBAM3D and the light student of REACT-KD."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 POOLS = ("liver", "tumor", "shell")
+LARGEST_SIZE = 1024  # a student file that asks for more would exhaust the memory
 
 
 class ChannelAttention3D(nn.Module):
@@ -45,6 +46,7 @@ class CBAM3D(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 8, kernel: int = 7) -> None:
         super().__init__()
+        self.channels = channels
         self.channel = ChannelAttention3D(channels, reduction)
         self.spatial = SpatialAttention3D(kernel)
 
@@ -55,20 +57,50 @@ class CBAM3D(nn.Module):
         return attention * weighted, attention
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Normalization that knows no batch: the same alone, in a batch, on one process or several, in training and use."""
+    return nn.GroupNorm(math.gcd(channels, 4), channels)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3x3 convolutions beside a 1x1x1 shortcut; the first one carries the stride."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.first = nn.Conv3d(channels_in, channels_out, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = nn.BatchNorm3d(channels_out)
+        self.first_norm = group_norm(channels_out)
         self.second = nn.Conv3d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.second_norm = nn.BatchNorm3d(channels_out)
+        self.second_norm = group_norm(channels_out)
         self.shortcut = nn.Conv3d(channels_in, channels_out, 1, stride=stride, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         inner = self.first_norm(self.first(features)).relu()
         return (self.second_norm(self.second(inner)) + self.shortcut(features)).relu()
+
+
+class Stem(nn.Module):
+    """The first, strided convolution of one sequence."""
+
+    def __init__(self, channels: int, stride_kji: tuple[int, int, int]) -> None:
+        super().__init__()
+        kernel = tuple(s + 1 - s % 2 for s in stride_kji)  # odd, so that feature voxels sit on input voxels
+        halves = tuple(k // 2 for k in kernel)
+        self.conv = nn.Conv3d(1, channels, kernel, stride_kji, halves, bias=False)  # type: ignore[arg-type]
+        self.norm = group_norm(channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        normalized: Tensor = self.norm(self.conv(image))
+        return normalized.relu()
+
+
+def projection(channels_in: int, channels_out: int) -> nn.Module:
+    """A 1x1x1 convolution between widths that differ, nothing between equal ones."""
+    return nn.Identity() if channels_in == channels_out else nn.Conv3d(channels_in, channels_out, 1, bias=False)
+
+
+def _check_sizes(*sizes: int) -> None:
+    if not all(type(size) is int and 1 <= size <= LARGEST_SIZE for size in sizes):
+        raise ValueError(f"sizes of the network must be whole numbers from 1 to {LARGEST_SIZE}, got {sizes}.")
 
 
 class StudentOutput(NamedTuple):
@@ -81,52 +113,69 @@ class StudentOutput(NamedTuple):
 
 
 class GradeStudent(nn.Module):
-    """Light CT student: strided stem, residual blocks, CBAM3D, region-wise pooling, one linear layer.
+    """Light student: a strided stem per sequence, residual blocks, CBAM3D, region-wise pooling, one linear layer.
 
     Design choices, against the published code (SegResNet decoder at full resolution, 25 M head): the feature map has
     the resolution the region graph needs and no more; R9 pools over liver, tumors and shells instead of everywhere, so
-    that a correction of the regions changes the grade; the head is linear, so that evidence per voxel is exact.
-    ``pooling="global"`` gives R9 with plain global average pooling, for comparison.
+    that a correction of the regions changes the grade; the head is linear, so that evidence per voxel is exact; the
+    stems of the sequences that a case has are averaged, so any subset of them gives a map of the same kind.
+    ``pooling="global"`` gives R9 with plain global average pooling, for comparison. ``attention_channels`` is the width
+    of the CBAM3D that is shared with the teachers; 0 is that of the last block, else a 1x1x1 convolution leads there.
     """
 
     def __init__(
         self,
         classes: int,
+        sequences: int = 1,
         stem_stride: tuple[int, int, int] = (2, 4, 4),
         channels: tuple[int, ...] = (16, 32, 64),
         strides: tuple[int, ...] = (1, 2),
         pooling: str = "regions",
+        attention_channels: int = 0,
     ) -> None:
         super().__init__()
         if pooling not in ("regions", "global"):
             raise ValueError(f'pooling must be "regions" or "global", got "{pooling}".')
-        sizes = (classes, *stem_stride, *channels, *strides)
-        if not all(type(size) is int and 1 <= size <= 256 for size in sizes) or len(stem_stride) != 3:
-            raise ValueError(f"sizes of the network must be whole numbers from 1 to 256, got {sizes}.")
+        _check_sizes(classes, sequences, *stem_stride, *channels, *strides, attention_channels + 1)
+        if len(stem_stride) != 3:
+            raise ValueError(f"the stride of the stem needs 3 numbers, got {stem_stride}.")
         if len(strides) != len(channels) - 1:
             raise ValueError(f"{len(channels)} channel numbers need {len(channels) - 1} strides, got {len(strides)}.")
-        # Odd kernels, so that feature voxels sit on input voxels.
-        depth, height, width = (s + 1 - s % 2 for s in stem_stride)
         self.stride_kji = tuple(s * math.prod(strides) for s in stem_stride)
         self.pooling = pooling
-        halves = (depth // 2, height // 2, width // 2)
-        self.stem = nn.Conv3d(1, channels[0], (depth, height, width), stem_stride, halves, bias=False)
-        self.stem_norm = nn.BatchNorm3d(channels[0])
+        self.stems = nn.ModuleList(Stem(channels[0], stem_stride) for _ in range(sequences))
         pairs = zip(channels[:-1], channels[1:], strides, strict=True)
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, stride) for a, b, stride in pairs))
-        self.cbam = CBAM3D(channels[-1])
-        self.head = nn.Linear(channels[-1] * (len(POOLS) if pooling == "regions" else 1), classes)
+        width = attention_channels or channels[-1]
+        self.project = projection(channels[-1], width)
+        self.cbam = CBAM3D(width)
+        self.head = nn.Linear(width * (len(POOLS) if pooling == "regions" else 1), classes)
 
-    def forward(self, image: Tensor, pools: Tensor) -> StudentOutput:
-        """``image`` (B, 1, D, H, W) and soft masks ``pools`` (B, 3, d, h, w) of liver, tumors, shells -> output."""
-        features, attention = self.features(image)
+    def forward(self, image: Tensor, pools: Tensor, present: Tensor | None = None) -> StudentOutput:
+        """``image`` (B, S, D, H, W), soft masks ``pools`` (B, 3, d, h, w) of liver, tumors, shells -> output.
+
+        ``present`` (B, S) says which sequences a case has; None stands for all.
+        """
+        features, attention = self.features(image, present)
         pooled = self.pooled(features, pools)
         return StudentOutput(self.head(pooled), features, pooled, attention)
 
-    def features(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """``image`` (B, 1, D, H, W) -> attended feature map (B, C, d, h, w), spatial attention (B, 1, d, h, w)."""
-        attended: tuple[Tensor, Tensor] = self.cbam(self.blocks(self.stem_norm(self.stem(image)).relu()))
+    def features(self, image: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``image`` (B, S, D, H, W) -> attended feature map (B, C, d, h, w), spatial attention (B, 1, d, h, w)."""
+        attended: tuple[Tensor, Tensor] = self.cbam(self.project(self.blocks(self._first(image, present))))
         return attended
+
+    def _first(self, image: Tensor, present: Tensor | None) -> Tensor:
+        """The mean of the stems of the present sequences, (B, C, d, h, w)."""
+        if len(self.stems) == 1:
+            stem: Tensor = self.stems[0](image)
+            return stem
+        weights = image.new_ones(image.shape[:2]) if present is None else present.to(image.dtype)  # (B, S)
+        weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+        # In training every stem takes part, so that each parameter has a gradient in every process.
+        shown = [one for one in range(len(self.stems)) if self.training or bool(weights[:, one].any())]
+        maps = [self.stems[s](image[:, s : s + 1]) * weights[:, s, None, None, None, None] for s in shown]
+        return torch.stack(maps).sum(dim=0)
 
     def classify(self, features: Tensor, pools: Tensor) -> Tensor:
         """Feature map (B, C, d, h, w) and soft masks (B, 3, d, h, w) -> logits (B, K)."""

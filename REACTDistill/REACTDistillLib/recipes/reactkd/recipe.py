@@ -1,20 +1,25 @@
-"""The recipe of REACT-KD: how a CT case is prepared, trained on, graded and evaluated."""
+"""The recipe of REACT-KD: how a case is prepared, trained on, graded and evaluated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ...attention import class_evidence
+from ...calibration import softmax
+from ...distill import ramp_up, taught_by
 from ...metrics import classification_scores
-from ...regions import liver_regions
 from .. import Batch, Networks, Preparation, Readout, Stage, Update
+from .curriculum import Curriculum
 from .grading import TASK, grade
-from .inputs import flip_together, pool_masks, student_grid, student_image
-from .losses import focal_loss
+from .losses import Nodes, focal_loss, graph_terms, region_nodes, total_loss
 from .networks import GradeStudent
+from .samples import changed_at_random, student_sample, training_sample
+from .teachers import TeacherOutput, Teachers
 
 if TYPE_CHECKING:
     from ...case import Case
@@ -25,7 +30,11 @@ if TYPE_CHECKING:
 
 
 class ReactKD:
-    """REACT-KD (arXiv 2508.02104): differentiation grade of HCC from CT."""
+    """REACT-KD (arXiv 2508.02104): differentiation grade of HCC from CT.
+
+    With an empty ``Preparation.training`` the student is trained alone, from labels: the reference that distillation
+    has to beat. Otherwise a first stage trains the teachers and a second one the student (``Curriculum``).
+    """
 
     name = "reactkd"
     task = TASK
@@ -47,59 +56,77 @@ class ReactKD:
         return GradeStudent(**arguments)
 
     def networks(self, preparation: Preparation) -> dict[str, torch.nn.Module]:
-        return {"student": self.build_network(preparation.network)}
+        """The student, and with a curriculum "teachers"."""
+        student = self.build_network(preparation.network)
+        curriculum = _curriculum(preparation)
+        if curriculum is None:
+            return {"student": student}
+        if student.cbam.channels != curriculum.teacher.attention_channels:
+            raise ValueError(
+                f"The student's attention has {student.cbam.channels} channels and the teachers' "
+                f"{curriculum.teacher.attention_channels}; both need the same number, because they share it."
+            )
+        teachers = Teachers(len(preparation.classes), len(curriculum.privileged), curriculum.teacher)
+        return {"student": student, "teachers": teachers}
 
     def prepare(self, case: Case, preparation: Preparation) -> Batch:
-        """Tensors of one case: ``image`` (1, D, H, W), ``pools`` (3, d, h, w), ``label`` () when the case has one."""
-        regions = liver_regions(case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"].grid)
-        stride = self.build_network(preparation.network).stride_kji
-        grid = student_grid(regions.liver, preparation, stride)
-        image = student_image(case.sequences["ct"], regions.liver, grid, preparation.intensity["ct"])
-        pools = pool_masks(regions, grid.strided(stride))
-        sample = {"image": torch.from_numpy(image)[None], "pools": torch.from_numpy(pools)}
-        if case.label is not None:
-            sample["label"] = torch.tensor(preparation.classes.index(case.label))
-        return sample
+        """Tensors of one case as ``samples.student_sample`` or, with a curriculum, ``samples.training_sample`` say."""
+        curriculum, stride = _curriculum(preparation), self.build_network(preparation.network).stride_kji
+        if curriculum is None:
+            return student_sample(case, preparation, stride)
+        return training_sample(case, preparation, stride, curriculum)
 
-    def augment(self, sample: Batch, generator: torch.Generator) -> Batch:
-        """Left-right and front-back flips, a change of contrast, noise, and now and then no tumor mask."""
-
-        def uniform() -> float:
-            return float(torch.rand((), generator=generator))
-
-        image, pools = sample["image"], sample["pools"]
-        for axis in (2, 3):
-            if uniform() < 0.5:
-                image, pools = flip_together(image, pools, axis)
-        inside = image != 0
-        shift = 0.05 * float(torch.randn((), generator=generator))
-        noise = torch.randn(image.shape, generator=generator) * (0.1 * uniform())
-        image = (image * (0.9 + 0.2 * uniform()) + shift + noise) * inside
-        if uniform() < 0.1:
-            pools = pools.clone()
-            pools[1:] = 0
-        return {**sample, "image": image, "pools": pools}
+    def augment(self, sample: Batch, generator: torch.Generator, preparation: Preparation) -> Batch:
+        """A randomly changed copy, as ``samples.changed_at_random`` says."""
+        stride = [n // m for n, m in zip(sample["image"].shape[1:], sample["pools"].shape[1:], strict=True)]
+        return changed_at_random(sample, generator, stride, _curriculum(preparation))
 
     def stages(self, preparation: Preparation) -> Sequence[Stage]:
-        """One supervised stage: the student alone, the reference that distillation has to beat."""
-        return [Stage("supervised", [Update("student", _student_parameters, _supervised_loss)])]
+        """The teachers, then the student; or the student alone."""
+        curriculum = _curriculum(preparation)
+        if curriculum is None:
+            return [Stage("student", [Update("student", _student_parameters, _supervised_loss)])]
+        share = curriculum.teacher_share
+        teach = Update("teachers", _teacher_parameters, _teacher_loss, rate=curriculum.teacher_rate)
+        learn = Update("student", partial(_taught_parameters, curriculum), partial(_student_loss, curriculum))
+        student = Stage(
+            name="student",
+            updates=[learn],
+            share=1 - share,
+            begin=partial(_hand_over, curriculum),
+            unlabeled=curriculum.distills,
+            taught=_say if curriculum.distills else None,
+        )
+        return [Stage("teachers", [teach], share, "teachers"), student]
 
     @torch.inference_mode()
     def read(self, network: torch.nn.Module, samples: Iterable[Batch]) -> Readout:
+        """What a student says of the required sequences, or the structure-function teacher of all."""
         logits, features, labels = [], [], []
         for sample in samples:
-            output = network(sample["image"][None], sample["pools"][None])
-            logits.append(output.logits[0].double().cpu().numpy())
-            features.append(output.pooled[0].float().cpu().numpy())
-            labels.append(int(sample.get("label", -1)))
+            one = {name: tensor[None] for name, tensor in sample.items()}
+            said, pooled = _said(network, one)
+            logits.append(said[0].double().cpu().numpy())
+            features.append(pooled[0].float().cpu().numpy())
+            labels.append(int(sample["label"]))
         return Readout(np.array(logits), np.array(features), np.array(labels))
 
-    def evaluate(self, network: torch.nn.Module, samples: Iterable[Batch]) -> dict[str, float]:
-        """Macro one-vs-rest AUC, accuracy and macro F1 on labelled samples; "score" is the AUC."""
-        readout = self.read(network, samples)
-        odds = np.exp(readout.logits - readout.logits.max(axis=1, keepdims=True))
-        scores = classification_scores(odds / odds.sum(axis=1, keepdims=True), readout.labels)
+    def evaluate(
+        self, network: torch.nn.Module, samples: Iterable[Batch], *, temperature: float = 1.0
+    ) -> dict[str, float]:
+        """Macro one-vs-rest AUC, accuracy and macro F1 on labeled samples; "score" is the AUC."""
+        readout = self.read(network, (sample for sample in samples if int(sample["label"]) >= 0))
+        scores = classification_scores(softmax(readout.logits, temperature), readout.labels)
         return {"score": scores["macro_auc"], **scores}
+
+    @torch.inference_mode()
+    def evidence(self, network: torch.nn.Module, sample: Batch) -> torch.Tensor:
+        """Share of each voxel of the feature grid in each logit of a student, (K, d, h, w), of one sample."""
+        if not isinstance(network, GradeStudent):
+            raise ValueError(f"A {type(network).__name__} has no evidence per voxel; a GradeStudent has.")
+        shown = (sample["present"] & sample["required"])[None]
+        features, pools = network.features(sample["image"][None], shown)[0], sample["pools"][None]
+        return class_evidence(features[0], network.pools_used(pools)[0], network.head.weight)
 
     def predict(
         self,
@@ -114,13 +141,96 @@ class ReactKD:
         return grade(student, case, progress=progress, shown_class=shown_class, heat_map_mm=heat_map_mm, memory=memory)
 
 
+def _curriculum(preparation: Preparation) -> Curriculum | None:
+    return Curriculum.from_json(preparation.training) if preparation.training else None
+
+
+def _said(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (B, K) and pooled features (B, F) of a student or of the structure-function teacher."""
+    if isinstance(network, Teachers):
+        taught = network(batch["exam"], batch["exam_present"], batch["dosed"][:, :1], batch["teacher_pools"])
+        return taught.structure_function, taught.pooled
+    output = network(batch["image"], batch["pools"], batch["present"] & batch["required"])
+    return output.logits, output.pooled
+
+
 def _student_parameters(networks: Networks) -> Iterable[torch.nn.Parameter]:
     return networks["student"].parameters()
 
 
+def _taught_parameters(curriculum: Curriculum, networks: Networks) -> Iterable[torch.nn.Parameter]:
+    """All of the student; its attention is the frozen teachers' when it is shared."""
+    for name, parameter in networks["student"].named_parameters():
+        if not (curriculum.share_attention and name.startswith("cbam.")):
+            yield parameter
+
+
+def _teacher_parameters(networks: Networks) -> Iterable[torch.nn.Parameter]:
+    return (one for one in networks["teachers"].parameters() if one.requires_grad)
+
+
+def _hand_over(curriculum: Curriculum, networks: Networks) -> None:
+    """The student takes over the shared CBAM3D of the trained teachers."""
+    student, teachers = networks["student"], networks["teachers"]
+    if curriculum.share_attention and isinstance(student, GradeStudent) and isinstance(teachers, Teachers):
+        student.cbam.load_state_dict(teachers.cbam.state_dict())
+
+
 def _supervised_loss(networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
-    output = networks["student"](batch["image"], batch["pools"])
+    output = networks["student"](batch["image"], batch["pools"], batch["present"])
     return {"focal": focal_loss(output.logits, batch["label"])}
+
+
+def _teacher_loss(networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+    """Both teachers learn the grade; the dose-aware one from a dose drawn anew for each case."""
+    output = _taught(networks, batch)
+    return {
+        "structure_function": focal_loss(output.structure_function, batch["label"]),
+        "dose_aware": focal_loss(output.dose_aware, batch["label"]),
+    }
+
+
+def _student_loss(curriculum: Curriculum, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+    """R20 with R19 of both teachers and R18; what the teachers say stands in the batch."""
+    output = networks["student"](batch["image"], batch["pools"], batch["present"])
+    focal = focal_loss(output.logits, batch["label"])
+    ramp = ramp_up(float(batch["progress"]), curriculum.ramp)
+    divergence, graph = None, {}
+    if curriculum.distills_logits:
+        weights = (curriculum.structure_function, 1 - curriculum.structure_function)
+        teachers = (batch["taught_structure_function"], batch["taught_dose_aware"])
+        divergence = taught_by(output.logits, teachers, weights, curriculum.temperature)
+    if curriculum.distills_graph:
+        own = region_nodes(output.features, batch["nodes"])
+        graph = graph_terms(own, Nodes(batch["taught_nodes"], batch["taught_mask"]), curriculum.graph)
+    return total_loss(focal, divergence, graph, curriculum.alpha * ramp, curriculum.graph_weight * ramp)
+
+
+def _say(networks: Networks, sample: Batch) -> Batch:
+    """What both teachers say of one sample: logits (K,), those of the dose-aware one at each dose (L, K), nodes (N, A).
+
+    Once per case and not at each step (design choice): regions and grade do not change by the flips and the contrast
+    that the student is shown, and the teachers cost several times what the student does.
+    """
+    one = {name: tensor[None] for name, tensor in sample.items()}
+    taught = _taught(networks, {**one, "dosed": one["dosed"][:, :1]})
+    nodes = region_nodes(taught.features, one["teacher_nodes"])
+    doses = sample["dosed"][:, None]  # (L, 1, D, H, W)
+    teachers = networks["teachers"]
+    assert isinstance(teachers, Teachers)
+    return {
+        "taught_structure_function": taught.structure_function[0],
+        "taught_dose_aware": teachers.dose_aware(doses, one["teacher_pools"].expand(len(doses), -1, -1, -1, -1)),
+        "taught_nodes": nodes.features[0],
+        "taught_mask": nodes.mask[0],
+    }
+
+
+def _taught(networks: Networks, batch: Batch) -> TeacherOutput:
+    output: TeacherOutput = networks["teachers"](
+        batch["exam"], batch["exam_present"], batch["dosed"], batch["teacher_pools"]
+    )
+    return output
 
 
 RECIPE = ReactKD()

@@ -1,0 +1,126 @@
+"""The end of a run: scores on the held-out fold, temperature, student file with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .card import Card
+from .checkpoint import load_tensors, load_weights
+from .cohort import Cohort
+from .recipes import Batch, Preparation, Recipe
+from .runfolder import STUDENT_FILE, RunFolder
+from .student import save_student
+from .trainingconfig import TrainingConfig
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+PHANTOMS_ONLY = (
+    "Trained on analytic phantoms only: it has never seen a patient, and its answer for one means nothing. "
+    "Not for clinical use."
+)
+RESEARCH_ONLY = "Trained for research on the cohort named in this card. Not for clinical use."
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the card of a student tells of its training."""
+
+    cohort: Cohort
+    config: TrainingConfig
+    recipe: Recipe
+    preparation: Preparation
+
+
+def scores_of(
+    recipe: Recipe, network: Module, samples: Sequence[Batch], *, temperature: float = 1.0
+) -> dict[str, float]:
+    """The scores of a network in eval mode on prepared samples."""
+    import torch
+
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        on_device = ({name: tensor.to(device) for name, tensor in sample.items()} for sample in samples)
+        return recipe.evaluate(network, on_device, temperature=temperature)
+
+
+def final_scores(
+    recipe: Recipe, networks: Mapping[str, Module], samples: Mapping[str, Sequence[Batch]], folder: RunFolder
+) -> dict[str, dict[str, Any]]:
+    """For each network with best weights in the folder, scores and number of cases of both parts it did not train on.
+
+    The networks are left with these weights.
+    """
+    scores: dict[str, dict[str, Any]] = {}
+    for name, network in networks.items():
+        if folder.best_path(name).is_file():
+            load_weights(network, load_tensors(folder.best_path(name))[0], folder.best_path(name).name)
+            scores[name] = {
+                part: {**scores_of(recipe, network, samples[part]), "cases": len(samples[part])}
+                for part in ("validation", "held_out")
+            }
+    return scores
+
+
+def deploy(trained: Trained, samples: Mapping[str, Sequence[Batch]], folder: RunFolder) -> None:
+    """Write the student file of a run: best weights, temperature fitted on the validation part, held-out scores.
+
+    The scores of the card are those of the student in use, with its temperature.
+    """
+    network = trained.recipe.build_network(trained.preparation.network)
+    best = folder.best_path("student")
+    load_weights(network, load_tensors(best)[0], best.name)
+    calibration = _calibration(trained.recipe, network, samples["validation"])
+    held_out = samples["held_out"]
+    scores = scores_of(trained.recipe, network, held_out, temperature=calibration["temperature"])
+    save_student(folder.path / STUDENT_FILE, network, _card(trained, _rounded(scores, len(held_out)), calibration))
+
+
+def _rounded(scores: Mapping[str, float], cases: int) -> dict[str, float]:
+    """The scores for the card; "score" is one of the others."""
+    return {**{name: round(value, 4) for name, value in scores.items() if name != "score"}, "cases": cases}
+
+
+def _calibration(recipe: Recipe, network: Module, samples: Sequence[Batch]) -> dict[str, Any]:
+    from .calibration import fit_temperature
+
+    readout = recipe.read(network.eval(), samples)
+    temperature = fit_temperature(readout.logits, readout.labels)
+    return {"temperature": round(float(temperature), 6), "fitted_on": "validation", "cases": len(samples)}
+
+
+def _card(trained: Trained, scores: Mapping[str, float], calibration: Mapping[str, Any]) -> Card:
+    cohort, config, preparation = trained.cohort, trained.config, trained.preparation
+    return Card(
+        name=config.name,
+        version=config.version,
+        recipe=trained.recipe.name,
+        task=trained.recipe.task,
+        network={"name": "student", "config": preparation.network},
+        sequences=preparation.sequences,
+        regions=preparation.regions,
+        grid={
+            "shape_kji": list(preparation.grid_shape_kji),
+            "spacing_kji_mm": list(preparation.grid_spacing_kji_mm),
+        },
+        intensity=preparation.intensity,
+        classes=preparation.classes,
+        metrics={"+".join(preparation.sequences["required"]): scores},
+        calibration=calibration,
+        training={
+            "cohort": cohort.name,
+            "cohort_sha256": cohort.sha256,
+            "cases": len(cohort.entries),
+            "synthetic": cohort.synthetic,
+            "seed": config.seed,
+            "fold": config.fold,
+            "software_version": __version__,
+        },
+        licence="Apache-2.0",
+        intended_use="Demonstration of the software." if cohort.synthetic else "Research.",
+        limitations=PHANTOMS_ONLY if cohort.synthetic else RESEARCH_ONLY,
+    )

@@ -1,0 +1,59 @@
+"""Distillation terms that the papers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """R19: T^2 KL(softmax(z_t / T) || softmax(z_s / T)), summed over classes, mean over the batch (Hinton et al. 2015).
+
+    Logits (B, K); no gradient goes to the teacher. Raises ValueError for a temperature that is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"the temperature of distillation must be above 0, got {temperature}.")
+    log_student = (student / temperature).log_softmax(dim=1)  # (B, K)
+    log_teacher = (teacher.detach() / temperature).log_softmax(dim=1)  # (B, K)
+    divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1)  # (B,)
+    return temperature**2 * divergence.mean()
+
+
+def taught_by(student: Tensor, teachers: Sequence[Tensor], weights: Sequence[float], temperature: float) -> Tensor:
+    """R19 for several teachers: the weighted mean of their divergences; ``weights`` are 0 or above, one per teacher."""
+    if len(weights) != len(teachers) or min(weights) < 0 or sum(weights) <= 0:
+        raise ValueError(f"{len(teachers)} teachers need as many weights of 0 or above, got {list(weights)}.")
+    terms = [
+        weight * softened_divergence(student, teacher, temperature)
+        for teacher, weight in zip(teachers, weights, strict=True)
+        if weight > 0
+    ]
+    total: Tensor = sum(terms[1:], terms[0])
+    return total / sum(weights)
+
+
+def ramp_up(progress: float, share: float) -> float:
+    """Weight of a distillation term from 0 to 1: a straight line over the first ``share`` of a stage, then 1.
+
+    ``progress`` is the part of the stage that is done, 0 to 1.
+    """
+    return 1.0 if share <= 0 else min(1.0, progress / share)
+
+
+def with_sequences_dropped(present: Tensor, probability: float, generator: Generator) -> Tensor:
+    """Modality dropout of one case: each present sequence (S,) is left out with ``probability``, at least one is kept.
+
+    When all would go, one of the present sequences, each as likely as the others, stays. Kept features are not
+    rescaled (as in the published code of REACT-KD).
+    """
+    import torch
+
+    draws = torch.rand(present.shape, generator=generator)  # (S,)
+    kept = present & (draws >= probability)
+    if bool(kept.any()) or not bool(present.any()):
+        return kept
+    kept[torch.where(present, draws, -1.0).argmax()] = True
+    return kept

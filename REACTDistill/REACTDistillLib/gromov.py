@@ -1,0 +1,228 @@
+"""Gromov-Wasserstein distance of region graphs (R17), batched and masked: what distills topology without node names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from .alignment import Effort, Pairs, aligned
+from .coupling import feasible, sinkhorn
+
+if TYPE_CHECKING:
+    from torch import Tensor, dtype
+
+__all__ = ["Effort", "GromovWasserstein", "Solver", "gromov_wasserstein", "sinkhorn", "surrogate_value"]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How the plan is sought.
+
+    ``name``: "gw" (true Gromov-Wasserstein, default), "fused" (with a cost between nodes), "entropic" (smooth plan),
+    "pot" (the package POT, one graph after the other: the reference), "best" (the lower of POT's plan and POT's
+    continuation of the plan of "gw": slow, never above "pot"). ``epsilon``: entropy of "entropic", in units of
+    squared distance. ``alpha``: weight of structure in "fused", 1 - alpha that of the cost. ``effort``: how hard "gw"
+    and "fused" seek. ``iterations``: outer steps of "entropic".
+    """
+
+    name: Literal["gw", "fused", "entropic", "pot", "best"] = "gw"
+    epsilon: float = 0.05
+    alpha: float = 0.5
+    effort: Effort = field(default_factory=Effort)
+    iterations: int = 50
+
+    def __post_init__(self) -> None:
+        if self.name not in _PLANS:
+            raise ValueError(f"solver {self.name!r} is unknown; choose one of {', '.join(_PLANS)}.")
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha weighs structure against cost and lies in 0 to 1, got {self.alpha}.")
+        if not self.epsilon > 0 or self.effort.starts < 1:
+            raise ValueError(f"a solver needs epsilon > 0 and at least one start, got {self}.")
+
+
+@dataclass(frozen=True, eq=False)
+class GromovWasserstein:
+    """Of each pair of graphs: ``value`` (B,), differentiable, and the ``plan`` (B, N, M) it was found with, detached.
+
+    For "fused" the value is alpha times Gromov-Wasserstein plus 1 - alpha times the mean cost under the plan.
+    """
+
+    value: Tensor
+    plan: Tensor
+
+
+def gromov_wasserstein(
+    source: Tensor,
+    target: Tensor,
+    source_mask: Tensor | None = None,
+    target_mask: Tensor | None = None,
+    *,
+    solver: str | Solver = "gw",
+    cost: Tensor | None = None,
+) -> GromovWasserstein:
+    """R17: min over plans of sum_ikjl (Ds_ik - Dt_jl)^2 pi_ij pi_kl with uniform marginals (R13), for a batch of pairs.
+
+    ``source`` (B, N, N) and ``target`` (B, M, M) are symmetric distances within graphs; nodes whose mask (B, N) or
+    (B, M) is False are padding. ``cost`` (B, N, M) is needed by the solver "fused" and by no other. The plan is found
+    without gradient; by the envelope theorem the gradient of the value at that plan is the gradient of the minimum, in
+    O(N^2 M + N M^2). The problem is not convex: a lower minimum may exist. The result does not depend on the order of
+    the nodes, apart from ties. Raises ValueError when shapes disagree, values are not finite or a graph has no node.
+    """
+    import torch
+
+    solver = Solver(solver) if isinstance(solver, str) else solver  # type: ignore[arg-type]
+    source_mask = _mask(source, source_mask, "source")
+    target_mask = _mask(target, target_mask, "target")
+    _check_pair(source, target, cost, solver)
+    with torch.autocast(source.device.type, enabled=False):
+        kind = torch.promote_types(torch.promote_types(source.dtype, target.dtype), torch.float32)
+        ds, dt = _padded(source.to(kind), source_mask), _padded(target.to(kind), target_mask)
+        a, b = _uniform(source_mask, kind), _uniform(target_mask, kind)
+        extra = None if cost is None else torch.where(_pairs(source_mask, target_mask), cost.to(kind), 0.0)
+        with torch.no_grad():
+            plan = _PLANS[solver.name](ds, dt, a, b, extra, solver)
+        return GromovWasserstein(_value(ds, dt, plan, extra, solver), plan)
+
+
+def surrogate_value(source: Tensor, target: Tensor, plan: Tensor) -> Tensor:
+    """The quantity of the published code in place of R17, (B,): mean over i, k of (Ds - pi Dt pi^T)^2.
+
+    Rows of ``plan`` (B, N, M) are first scaled to sum 1, or D^t would shrink by N^-2; rows without mass are padding
+    and do not count. Differentiable in all three. It is not a Gromov-Wasserstein distance: it can be 0 for graphs that
+    differ and above 0 at a best plan of equal ones.
+    """
+    import torch
+
+    mass = plan.sum(2)  # (B, N)
+    here = mass > 0
+    if not bool(here.any(1).all()):
+        raise ValueError("a plan without mass aligns nothing; every graph needs a node.")
+    rows = plan / torch.where(here, mass, 1.0)[:, :, None]
+    counted = _pairs(here, here)
+    squared = torch.where(counted, source - rows @ target @ rows.mT, 0.0) ** 2
+    return squared.sum((1, 2)) / counted.sum((1, 2))
+
+
+def _mask(distance: Tensor, mask: Tensor | None, name: str) -> Tensor:
+    """The mask of valid nodes (B, N), after the checks of one graph batch."""
+    import torch
+
+    if distance.ndim != 3 or distance.shape[1] != distance.shape[2] or not distance.is_floating_point():
+        raise ValueError(f"{name} distances must be floating and (B, N, N), got {tuple(distance.shape)}.")
+    if mask is None:
+        mask = torch.ones(distance.shape[:2], dtype=torch.bool, device=distance.device)
+    if mask.shape != distance.shape[:2] or mask.dtype != torch.bool:
+        raise ValueError(f"the {name} mask must be bool {tuple(distance.shape[:2])}, got {tuple(mask.shape)}.")
+    if not bool(mask.any(1).all()):
+        raise ValueError(f"{name} graph {int((~mask.any(1)).nonzero()[0])} of the batch has no node.")
+    valid = torch.where(_pairs(mask, mask), distance.detach(), 0.0)
+    if not bool(valid.isfinite().all()):
+        raise ValueError(f"{name} distances hold NaN or infinity; check the features that they come from.")
+    if bool(((valid - valid.mT).abs() > 1e-3 * valid.abs().amax()).any()):
+        raise ValueError(f"{name} distances are not symmetric; Gromov-Wasserstein here is between undirected graphs.")
+    return mask
+
+
+def _check_pair(source: Tensor, target: Tensor, cost: Tensor | None, solver: Solver) -> None:
+    if len(source) != len(target):
+        raise ValueError(f"{len(source)} source graphs cannot be paired with {len(target)} target graphs.")
+    if (cost is not None) != (solver.name == "fused"):
+        raise ValueError(f'a cost between nodes belongs to the solver "fused", the solver is {solver.name!r}.')
+    if cost is not None and cost.shape != (len(source), source.shape[1], target.shape[1]):
+        expected = (len(source), source.shape[1], target.shape[1])
+        raise ValueError(f"the cost between nodes must be {expected}, got {tuple(cost.shape)}.")
+    if cost is not None and not bool(cost.isfinite().all()):
+        raise ValueError("the cost between nodes holds NaN or infinity; check the features that it comes from.")
+
+
+def _pairs(rows: Tensor, columns: Tensor) -> Tensor:
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def _padded(distance: Tensor, mask: Tensor) -> Tensor:
+    import torch
+
+    return torch.where(_pairs(mask, mask), distance, 0.0)
+
+
+def _uniform(mask: Tensor, kind: dtype) -> Tensor:
+    """R13: equal weights of the valid nodes, (B, N)."""
+    return mask.to(kind) / mask.sum(1, keepdim=True)
+
+
+def _value(ds: Tensor, dt: Tensor, plan: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:
+    """The objective (B,) at a plan, by R17's split in a constant and a linear part, in double where there is one."""
+    import torch
+
+    wide = torch.float32 if ds.device.type == "mps" else torch.float64
+    ds_wide, dt_wide, plan_wide = ds.to(wide), dt.to(wide), plan.to(wide)
+    a, b = plan_wide.sum(2, keepdim=True), plan_wide.sum(1, keepdim=True).mT
+    squares = a.mT @ ds_wide.square() @ a + b.mT @ dt_wide.square() @ b  # (B, 1, 1)
+    value = squares[:, 0, 0] - 2.0 * (ds_wide @ plan_wide @ dt_wide * plan_wide).sum((1, 2))
+    value = value.clamp(min=0.0)  # rounding alone goes below
+    if cost is not None:
+        value = solver.alpha * value + (1.0 - solver.alpha) * (cost.to(wide) * plan_wide).sum((1, 2))
+    return value.to(ds.dtype)
+
+
+def _vertex_plan(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:
+    """A vertex of low objective, whatever the scale of the distances."""
+    return aligned(_scaled(ds, dt, a, b, cost, solver), solver.effort)
+
+
+def _scaled(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Pairs:
+    """Both graphs of a pair divided by their largest distance, and the slope that a cost adds, on the same scale."""
+    import torch
+
+    largest = torch.maximum(ds.abs().amax((1, 2)), dt.abs().amax((1, 2)))[:, None, None]
+    largest = torch.where(largest > 0, largest, 1.0)
+    if cost is None:
+        return Pairs(ds / largest, dt / largest, a, b, None)
+    # alpha GW + (1 - alpha) <cost, pi> divided by alpha and the scale; alpha 0 leaves the cost alone.
+    root = solver.alpha**0.5
+    bonus = -(1.0 - solver.alpha) * cost / largest**2 / 4.0
+    return Pairs(ds * root / largest, dt * root / largest, a, b, bonus)
+
+
+def _entropic_plan(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:
+    """Projected mirror descent: each step is a Sinkhorn plan (R14) of the linearized objective."""
+    plan = a[:, :, None] * b[:, None, :]
+    for _ in range(solver.iterations):
+        plan = sinkhorn(a, b, -4.0 * (ds @ plan @ dt), solver.epsilon, iterations=20)
+    return feasible(plan, a, b)
+
+
+def _pot_plan(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:
+    """The plans of ``ot.gromov.gromov_wasserstein`` with its defaults."""
+    return _pot_plans(ds, dt, a[:, :, None] * b[:, None, :])
+
+
+def _best_plan(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:
+    import torch
+
+    plans = _pot_plan(ds, dt, a, b, cost, solver), _pot_plans(ds, dt, _vertex_plan(ds, dt, a, b, cost, solver))
+    values = [_value(ds, dt, plan, cost, solver) for plan in plans]
+    return torch.where((values[0] < values[1])[:, None, None], *plans)
+
+
+def _pot_plans(ds: Tensor, dt: Tensor, start: Tensor) -> Tensor:
+    """Conditional gradient of POT from a plan (B, N, M), pair by pair in double on the CPU."""
+    import torch
+
+    try:
+        from ot.gromov import gromov_wasserstein as pot
+    except ImportError:
+        raise ValueError('the solvers "pot" and "best" need the package POT; install reactdistill[train].') from None
+    plan = torch.zeros_like(start)
+    for index in range(len(start)):
+        rows, columns = start[index].sum(1) > 0, start[index].sum(0) > 0
+        here = rows[:, None] & columns[None, :]
+        first = start[index][here].double().view(1, int(rows.sum()), int(columns.sum())).cpu()
+        even = [torch.full((1, count), 1 / count, dtype=torch.float64) for count in first.shape[1:]]
+        graphs = (ds[index][rows][:, rows], dt[index][columns][:, columns])
+        found = pot(*(graph.double().cpu().numpy() for graph in graphs), G0=feasible(first, *even)[0].numpy())
+        plan[index][here] = torch.from_numpy(found).to(plan).flatten()
+    return plan
+
+
+_PLANS = {"gw": _vertex_plan, "fused": _vertex_plan, "entropic": _entropic_plan, "pot": _pot_plan, "best": _best_plan}

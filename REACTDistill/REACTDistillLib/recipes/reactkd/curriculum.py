@@ -1,0 +1,106 @@
+"""What a run of REACT-KD may choose: privileged sequences, teachers, doses, weights of the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .losses import GraphWeights
+from .teachers import TeacherConfig
+
+DOSE_MODELS = ("line_integrals", "transmission", "rician")
+# A small teacher for computers without a GPU: half the resolution of the grid, few channels, regions in its head.
+SMALL_TEACHER = {
+    "feature_size": 12,
+    "depths": [1, 1, 1, 1],
+    "heads": [2, 2, 4, 4],
+    "window_kji": [4, 4, 4],
+    "level": 2,
+    "finest": 0,
+    "attention_channels": 32,
+    "pooling": "regions",
+}
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Settings of distillation; ``from_json`` reads them from ``Preparation.training``.
+
+    ``privileged``: intensity rule by name of each sequence that only the teachers see. ``alpha``, ``temperature``,
+    ``graph_weight``: R19, R20. ``structure_function``: weight of that teacher among the two, the dose-aware teacher has
+    the rest. ``ramp``: share of the stage over which the distillation terms come in. ``modality_dropout``: probability
+    to leave out each sequence of the student. ``doses``: levels that the dose-aware teacher is trained with, of
+    ``dose_model``; ``student_dose``: how often the student sees its main sequence at such a dose. ``most_nodes``: the
+    smallest tumors beyond are no nodes. ``share_attention``: the student has the CBAM3D of the teachers, frozen.
+    ``teacher_share``: part of the epochs that trains the teachers; ``teacher_rate``: their part of the learning rate.
+    """
+
+    privileged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    graph: GraphWeights = field(default_factory=GraphWeights)
+    alpha: float = 0.7
+    temperature: float = 2.0
+    structure_function: float = 0.5
+    graph_weight: float = 1.0
+    ramp: float = 0.2
+    modality_dropout: float = 0.3
+    doses: tuple[float, ...] = (1e6, 5e4, 1e4, 1e3, 5e2)
+    dose_model: str = "line_integrals"
+    student_dose: float = 0.0
+    share_attention: bool = True
+    most_nodes: int = 24
+    teacher_share: float = 0.5
+    teacher_rate: float = 0.3
+
+    def __post_init__(self) -> None:
+        shares = {
+            name: getattr(self, name)
+            for name in ("alpha", "structure_function", "ramp", "modality_dropout", "student_dose", "teacher_share")
+        }
+        for name, value in shares.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f'"{name}" must be from 0 to 1, got {value}.')
+        if not self.temperature > 0 or self.graph_weight < 0 or self.most_nodes < 2:
+            raise ValueError(
+                '"temperature" must be above 0, "graph_weight" 0 or above and "most_nodes" at least 2, got '
+                f"{self.temperature}, {self.graph_weight} and {self.most_nodes}."
+            )
+        if self.dose_model not in DOSE_MODELS:
+            raise ValueError(f'"dose_model" must be one of {", ".join(DOSE_MODELS)}, got "{self.dose_model}".')
+
+    @property
+    def distills_logits(self) -> bool:
+        """True when a teacher's logits teach the student."""
+        return self.alpha > 0
+
+    @property
+    def distills_graph(self) -> bool:
+        """True when the teacher's region graph teaches the student."""
+        return self.graph_weight > 0 and self.graph.node + self.graph.edge + self.graph.gw > 0
+
+    @property
+    def distills(self) -> bool:
+        """True when a teacher teaches the student, who then also learns from cases without a label."""
+        return self.distills_logits or self.distills_graph
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Curriculum:
+        """The settings in plain JSON values; ValueError names a field that is unknown or not what it should be."""
+        values = dict(content)
+        values["teacher"] = _part(TeacherConfig, values.get("teacher", {}), "teacher")
+        values["graph"] = _part(GraphWeights, values.get("graph", {}), "graph")
+        built: Curriculum = _part(cls, values, "training")
+        return built
+
+
+def _part(kind: type[Any], content: Mapping[str, Any], where: str) -> Any:
+    """A dataclass from JSON values; lists become tuples."""
+    known = {one.name for one in fields(kind)}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise ValueError(f'"{where}" has the unknown field "{unknown[0]}"; known are {", ".join(sorted(known))}.')
+    try:
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
+    except TypeError as error:
+        raise ValueError(f'"{where}" holds a value of the wrong kind: {error}.') from error

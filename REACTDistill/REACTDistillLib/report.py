@@ -1,0 +1,231 @@
+"""The report of an evaluation: one folder with numbers, figures and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import figures
+from .deletion import ORDERS
+from .finding import NOT_A_MEDICAL_DEVICE
+from .readings import AS_MEASURED
+from .scoretables import deletion_summary, notices_of, write_tables
+
+if TYPE_CHECKING:
+    from .evaluate import Evaluation, Scored
+
+PAGE = "report.html"
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #e3e3e3; vertical-align: top; }
+.notice { border-left: 4px solid #D55E00; padding: .3rem .8rem; margin: .4rem 0; background: #fdf3ee; }
+figure { display: inline-block; margin: .5rem 1rem .5rem 0; vertical-align: top; max-width: 100%; }
+figure img { max-width: 100%; height: auto; }
+figcaption { font-size: .85rem; color: #555; max-width: 30rem; }
+code { overflow-wrap: anywhere; }
+"""
+_SCORE_NAMES = {
+    "macro_auc": "macro AUC",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "kappa": "kappa",
+    "quadratic_kappa": "quadratic kappa",
+    "auc": "AUC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+_CAPTIONS = {
+    "roc": "ROC of each class against the rest.",
+    "confusion": "Cases by true and predicted class.",
+    "decision": "Net benefit of acting on the student's probability, against treating all and treating none.",
+    "reliability": "Reliability: what share of cases is right at each confidence.",
+    "conditions": "Macro AUC with its interval under each condition.",
+    "deletion": "Deletion: the faster the first curve falls below the others, the more the answer rests on the voxels "
+    "the student points at.",
+    "tsne": "Pooled features of the cases by t-SNE; only neighborhoods mean something, distances and axes do not.",
+    "training": "Training: loss terms and validation score; dotted lines part the stages.",
+}
+
+
+def check_report_folder(folder: Path | str) -> None:
+    """Raise ValueError when a report cannot be written as the new folder ``folder``."""
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f'"{folder.name}" is not an empty folder; name a new one for the report.')
+    above = next(path for path in folder.parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f'"{folder.name}" cannot be written: no right to write into the folder above it.')
+
+
+def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
+    """Return the new ``folder`` with ``report.html``, ``scores.json``, CSV tables and PNG figures.
+
+    The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
+    ``check_report_folder``.
+    """
+    check_report_folder(folder)
+    folder = Path(folder).resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        write_tables(evaluation, temporary)
+        drawn = draw_figures(evaluation, temporary)
+        (temporary / PAGE).write_text(page(evaluation, drawn), encoding="utf-8")
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def draw_figures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
+    """Return the path of each figure that the evaluation has numbers for, by name."""
+    measured, classes = evaluation.conditions[AS_MEASURED], evaluation.card.classes
+    note = f"{'Synthetic patients. ' if evaluation.cohort.synthetic else ''}{NOT_A_MEDICAL_DEVICE}"
+    paths = {name: folder / f"{name}.png" for name in _CAPTIONS}
+    roc = {n: (x, y, measured.classes[n]["auc"][0]) for n, (x, y, _) in evaluation.curves.items()}
+    drawn = [
+        figures.draw_roc(roc, paths["roc"], note),
+        figures.draw_confusion(measured.confusion, classes, paths["confusion"], note),
+        figures.draw_decision(evaluation.decisions, paths["decision"], note),
+        figures.draw_reliability(evaluation.diagrams, paths["reliability"], note),
+    ]
+    if len(evaluation.conditions) > 1:
+        scores = {name: one.overall["macro_auc"] for name, one in evaluation.conditions.items()}
+        drawn.append(figures.draw_conditions(scores, paths["conditions"], note))
+    if evaluation.readings.deletion:
+        drawn.append(figures.draw_deletion(evaluation.readings.deletion, paths["deletion"], note))
+    if evaluation.tsne is not None:
+        labels = evaluation.readings.labels
+        drawn.append(figures.draw_tsne(evaluation.tsne, labels, classes, paths["tsne"], note))
+    if evaluation.training:
+        drawn.append(figures.draw_training(evaluation.training, paths["training"], note))
+    return {path.stem: path for path in drawn}
+
+
+def page(evaluation: Evaluation, drawn: Mapping[str, Path]) -> str:
+    """Return the HTML page of an evaluation with its figures inside."""
+    title = f"{evaluation.card.name} {evaluation.card.version}: evaluation"
+    mark = " (synthetic)" if evaluation.is_synthetic else ""
+    parts = [
+        f"<h1>{escape(title + mark)}</h1>",
+        *(f'<p class="notice">{escape(notice)}</p>' for notice in notices_of(evaluation)),
+        _facts(evaluation),
+        _section(
+            "Scores", _overall(evaluation), _classes(evaluation), _figures(drawn, "roc", "confusion", "conditions")
+        ),
+        _section("Decisions", _figures(drawn, "decision")),
+        _section("Calibration", _calibration(evaluation), _figures(drawn, "reliability")),
+        _section("Faithfulness", _deletion(evaluation), _figures(drawn, "deletion")),
+        _section("Features", _figures(drawn, "tsne")),
+        _section("Training", _figures(drawn, "training")),
+        _section("Left out", _omitted(evaluation)),
+    ]
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _section(title: str, *parts: str) -> str:
+    """A heading with what stands below it; nothing when that is nothing."""
+    content = "\n".join(part for part in parts if part)
+    return f"<h2>{escape(title)}</h2>\n{content}" if content else ""
+
+
+def _facts(evaluation: Evaluation) -> str:
+    card, part, readings, config = evaluation.card, evaluation.part, evaluation.readings, evaluation.config
+    counts = ", ".join(f"{name} {int((readings.labels == k).sum())}" for k, name in enumerate(card.classes))
+    seen = ", ".join(f"{name} in {count}" for name, count in readings.sequences.items())
+    rows = [
+        ("Student", f"{card.name} {card.version}, recipe {card.recipe}"),
+        ("Card, SHA-256", card.sha256),
+        ("Cases", part.name),
+        ("Cohort, SHA-256", evaluation.cohort.sha256),
+        ("Number", f"{len(readings.labels)} cases of {len(set(readings.patients))} patients: {counts}"),
+        ("Sequences", f"{seen} of {len(readings.labels)} cases"),
+        ("Intervals", f"{config.level:.0%}, {config.samples} bootstrap samples by patient within classes"),
+        ("Doses", _doses(evaluation)),
+        ("Made", f"on {evaluation.device} in {evaluation.seconds:.1f} s, seed {config.conditions.seed}"),
+        ("Command", config.command),
+    ]
+    return _table([], [(name, escape(text)) for name, text in rows if text])
+
+
+def _doses(evaluation: Evaluation) -> str:
+    conditions = evaluation.config.conditions
+    if not conditions.doses:
+        return ""
+    return f"simulated, model {conditions.dose_model}: {', '.join(f'{dose:g}' for dose in conditions.doses)}"
+
+
+def _overall(evaluation: Evaluation) -> str:
+    names = list(evaluation.conditions[AS_MEASURED].overall)
+    rows = [[escape(name), *map(_interval, one.overall.values())] for name, one in evaluation.conditions.items()]
+    return _table(["condition", *(_SCORE_NAMES[name] for name in names)], rows)
+
+
+def _classes(evaluation: Evaluation) -> str:
+    measured = evaluation.conditions[AS_MEASURED].classes
+    names = list(next(iter(measured.values())))
+    rows = [[escape(name), *map(_interval, row.values())] for name, row in measured.items()]
+    return _table(["class", *(_SCORE_NAMES[name] for name in names)], rows)
+
+
+def _calibration(evaluation: Evaluation) -> str:
+    count = len(evaluation.readings.labels)
+    rows = []
+    for name, bins in evaluation.diagrams.items():
+        error = sum(one.cases * abs(one.accuracy - one.confidence) for one in bins if one.cases) / count
+        rows.append([escape(name), f"{error:.4f}"])
+    brier = evaluation.conditions[AS_MEASURED].brier
+    lead = f"<p>Temperature of the card: {evaluation.card.temperature:.3f}. Brier score: {brier:.4f}.</p>"
+    return lead + _table(["probabilities", "expected calibration error"], rows)
+
+
+def _deletion(evaluation: Evaluation) -> str:
+    summary = deletion_summary(evaluation)
+    if not summary:
+        return ""
+    rows = [[order, f"{summary['area'][order]['mean']:.4f} ± {summary['area'][order]['sd']:.4f}"] for order in ORDERS]
+    test = "no difference in any case" if summary["p"] is None else f"two-sided Wilcoxon p = {summary['p']:.2g}"
+    lead = (
+        f"<p>The curve of the most important voxels lies below that of a random place in "
+        f"{summary['most_below_random']:.0%} of {summary['cases']} cases ({test}).</p>"
+    )
+    return lead + _table(["taken out", "area under the curve, mean ± sd"], rows)
+
+
+def _omitted(evaluation: Evaluation) -> str:
+    items = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in evaluation.omitted.items()]
+    return f"<ul>{''.join(items)}</ul>" if items else ""
+
+
+def _interval(one: Scored) -> str:
+    value, low, high = one
+    return f"{value:.3f} <small>({low:.3f} to {high:.3f})</small>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows hold HTML, the head plain text."""
+    top = f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>\n" if head else ""
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table>\n{top}{body}\n</table>"
+
+
+def _figures(drawn: Mapping[str, Path], *names: str) -> str:
+    return "\n".join(_figure(name, drawn[name]) for name in names if name in drawn)
+
+
+def _figure(name: str, path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    caption = escape(_CAPTIONS[name])
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )

@@ -1,0 +1,112 @@
+"""The folder of one training run: configuration, log, checkpoint, weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .card import shown
+from .checkpoint import load_tensors, save_tensors
+from .student import write_whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG_FILE = "config.json"
+LOG_FILE = "metrics.jsonl"
+CHECKPOINT_FILE = "checkpoint.safetensors"
+STUDENT_FILE = "student.safetensors"
+SCORES_FILE = "scores.json"  # written last: a run that has it is finished
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run writes. The checkpoint is the truth: log and best weights are brought to its state on resuming."""
+
+    path: Path
+
+    def start(self, content: Mapping[str, Any]) -> None:
+        """Make a new run with this configuration; ValueError when the folder holds anything."""
+        if self.path.exists() and (not self.path.is_dir() or any(map(_is_kept, self.path.iterdir()))):
+            raise ValueError(
+                f'"{self.path}" is not empty; a run needs a folder of its own, name a new one or resume the run in it.'
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._remove_parts()
+        write_whole(self.path / CONFIG_FILE, json.dumps(content, indent=1).encode())
+
+    def resume(self, content: Mapping[str, Any]) -> None:
+        """Check that the run that stopped here had this configuration.
+
+        ValueError says that there is no run, that it is finished, or which field differs. Software versions may
+        differ; the run then goes on, but not to the last bit.
+        """
+        path = self.path / CONFIG_FILE
+        if not path.is_file():
+            raise ValueError(f'"{self.path}" holds no run that could be resumed; start one there without resuming.')
+        if (self.path / SCORES_FILE).is_file():
+            raise ValueError(f'The run in "{self.path}" is finished; there is nothing to resume.')
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f'"{path}" is no JSON text any more; start a new run.') from error
+        for name in content:
+            if name != "versions" and found.get(name) != content[name]:
+                raise ValueError(
+                    f'The run in "{self.path}" was started with {name} {shown(found.get(name))} and cannot go on with '
+                    f"{shown(content[name])}; use the same, or start a new run."
+                )
+        self._remove_parts()
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and state of the last checkpoint; None when the run stopped before the first one."""
+        path = self.path / CHECKPOINT_FILE
+        return load_tensors(path) if path.exists() else None
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint; ValueError when that fails, and then the one before is still there."""
+        save_tensors(self.path / CHECKPOINT_FILE, tensors, state)
+
+    def save_best(self, network: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write the best weights of a network."""
+        save_tensors(self.best_path(network), tensors)
+
+    def best_path(self, network: str) -> Path:
+        """The file of the best weights of a network."""
+        return self.path / f"best_{network}.safetensors"
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Append one line to the log; it is on the disk before any checkpoint that counts it."""
+        try:
+            with (self.path / LOG_FILE).open("ab") as stream:
+                stream.write(json.dumps(line).encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise ValueError(f'"{LOG_FILE}" cannot be written: {error.strerror}; the checkpoint is intact.') from error
+
+    def cut_log(self, lines: int) -> None:
+        """Keep the first ``lines`` lines of the log: later ones, or half of one, were written after the checkpoint."""
+        path = self.path / LOG_FILE
+        found = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        if len(found) < lines:
+            raise ValueError(f'"{LOG_FILE}" has {len(found)} lines and the checkpoint {lines}; the folder was changed.')
+        write_whole(path, b"".join(found[:lines]))
+
+    def finish(self, scores: Mapping[str, Any]) -> None:
+        """Write the scores of the networks, which ends the run."""
+        write_whole(self.path / SCORES_FILE, json.dumps(scores, indent=1).encode())
+
+    def _remove_parts(self) -> None:
+        """What a process that was killed while writing left behind."""
+        for path in self.path.iterdir():
+            if not _is_kept(path):
+                path.unlink()
+
+
+def _is_kept(path: Path) -> bool:
+    return not (path.name.startswith(".") and path.name.endswith(".part"))

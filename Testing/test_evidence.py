@@ -1,0 +1,111 @@
+"""Ablations over folds and seeds, and their table."""
+
+import json
+
+import pytest
+from REACTDistillLib.evidence import ALL, ALONE, TEACHER, EvidencePlan, Variant, evidence, markdown, summary
+from REACTDistillLib.phantomcohort import write_phantom_cohort
+from REACTDistillLib.recipes.reactkd.ablation import PLANS
+from REACTDistillLib.trainingconfig import TrainingConfig
+
+# Gains of 1, 2, ... 6 hundredths: all six positive, so the exact two-sided p is 2 / 2^6.
+RUNS = [{ALL: 0.70 + n / 100, TEACHER: 0.90, ALONE: 0.70} for n in range(1, 7)]
+
+
+def test_the_table_has_mean_sd_gain_p_and_the_share_of_the_gap_that_is_closed():
+    rows = {row["variant"]: row for row in summary(RUNS)}
+    assert rows[ALL]["mean"] == pytest.approx(0.735)
+    assert rows[ALL]["sd"] == pytest.approx(0.0187, abs=1e-4)  # of 1 to 6 hundredths
+    assert rows[ALL]["gain"] == pytest.approx(0.035)
+    assert rows[ALL]["p"] == pytest.approx(0.03125)
+    assert rows[ALL]["recovered"] == pytest.approx(0.035 / 0.2)
+    assert rows[TEACHER]["recovered"] == pytest.approx(1.0)
+    assert rows[ALONE]["p"] is None
+
+
+def test_too_few_runs_have_no_p():
+    assert {row["p"] for row in summary(RUNS[:4])} == {None}
+
+
+def test_the_table_reads_as_markdown():
+    lines = markdown(summary(RUNS)).splitlines()
+    assert lines[0].startswith("| variant |")
+    assert "| all | 0.735 ± 0.019 | +0.035 | 0.031 | 18% |" in lines
+    assert lines[2] == "| student alone | 0.700 ± 0.000 |  |  |  |"
+    assert lines[-1].startswith("| teacher |")
+
+
+@pytest.mark.parametrize("name", ["phantoms", "glioma"])
+def test_the_plans_train_the_teachers_first_and_each_term_by_itself(name):
+    plan = PLANS[name](3, 2)
+    assert [variant.name for variant in plan.variants] == [
+        ALL,
+        "all but modality dropout",
+        ALONE,
+        "+ logits (SF)",
+        "+ logits (SF + dose)",
+        "+ node/edge",
+        "+ GW",
+        "+ modality dropout",
+    ]
+    assert (plan.folds, plan.seeds) == ((0, 1, 2), (0, 1))
+    assert [one.name for one in plan.variants if not one.uses_unlabeled] == [ALONE, "+ modality dropout"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evidence")
+    write_phantom_cohort(folder / "cohort", count=12, folds=2, unlabeled=3, shape_kji=(24, 24, 24))
+    settings = {
+        "grid_shape_kji": [8, 8, 8],
+        "grid_spacing_kji_mm": [30.0, 30.0, 30.0],
+        "network": {"classes": 3, "stem_stride": [1, 1, 1], "channels": [4, 8], "strides": [1]},
+        "training": {
+            "privileged": {"pet_fdg": {"kind": "organ_ratio"}},
+            "teacher": {
+                "feature_size": 4,
+                "depths": [1, 1, 1, 1],
+                "heads": [2, 2, 2, 2],
+                "window_kji": [2, 2, 2],
+                "level": 1,
+                "finest": 1,
+                "attention_channels": 8,
+                "pooling": "regions",
+            },
+            "doses": [1e4],
+            "teacher_share": 0.5,
+        },
+    }
+    nothing = {"alpha": 0.0, "graph_weight": 0.0, "share_attention": False}
+    return folder, EvidencePlan(
+        TrainingConfig(epochs=2, batch_size=4, steps_per_epoch=2, settings=settings),
+        (Variant(ALL), Variant(ALONE, nothing, uses_unlabeled=False)),
+        folds=(0,),
+        seeds=(0,),
+        labeled_share=1.0,
+    )
+
+
+def test_a_plan_is_trained_once_and_found_again(tiny):
+    folder, plan = tiny
+    seen = []
+    content = evidence(
+        folder / "cohort" / "cohort.json",
+        folder / "out",
+        plan,
+        progress=lambda stage, done, total: seen.append((stage, done, total)),
+    )
+    assert seen == [("evidence", 1, 1)]
+    assert set(content["runs"][0]["scores"]) == {ALL, ALONE, TEACHER}
+    assert all(0 <= score <= 1 for score in content["runs"][0]["scores"].values())
+    runs = folder / "out" / "runs" / "fold0_seed0"
+    parts = json.loads((runs / "all" / "config.json").read_text())["parts"]
+    assert {"phantom_00012", "phantom_00013", "phantom_00014"} <= set(parts["training"])
+    assert not set(parts["held_out"]) & {*parts["training"], *parts["validation"]}
+    alone = [json.loads(line) for line in (runs / "student_alone" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["stage"] for line in alone] == ["student"]
+    assert "logits" not in alone[0]
+    before = (runs / "all" / "student.safetensors").stat().st_mtime_ns
+    again = evidence(folder / "cohort" / "cohort.json", folder / "out", plan)
+    assert again["table"] == content["table"]
+    assert (runs / "all" / "student.safetensors").stat().st_mtime_ns == before
