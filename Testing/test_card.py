@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 from REACTDistillLib import card as card_module
-from REACTDistillLib.card import (
-    _CLOSED_SECTIONS,
-    _OPTIONAL,
-    _RULES,
-    Card,
-    StudentFileError,
-    canonical_json,
-    parsed_json,
-)
+from REACTDistillLib.card import Card, StudentFileError, canonical_json, parsed_json
+from REACTDistillLib.cardrules import CLOSED_SECTIONS, OPTIONAL, RULES
 
 SHA256 = "0123456789abcdef" * 4
 MISSING = object()
@@ -98,18 +91,18 @@ def test_to_json_gives_a_copy_that_does_not_reach_back_into_the_card() -> None:
 
 
 def test_each_field_of_a_card_has_a_rule() -> None:
-    top = {path for path in _RULES if "." not in path}
+    top = {path for path in RULES if "." not in path}
     assert top == {field.name for field in fields(Card)}
-    assert set(_CLOSED_SECTIONS) <= top
+    assert set(CLOSED_SECTIONS) <= top
 
 
-@pytest.mark.parametrize("path", [path for path in _RULES if path not in ("schema", *_OPTIONAL)])
+@pytest.mark.parametrize("path", [path for path in RULES if path not in ("schema", *OPTIONAL)])
 def test_a_missing_field_is_named(path: str) -> None:
     sentence = refusal(changed(path.replace(".", "/"), MISSING))
     assert f'card field "{path}" is missing, expected ' in sentence
 
 
-@pytest.mark.parametrize("path", list(_RULES))
+@pytest.mark.parametrize("path", list(RULES))
 @pytest.mark.parametrize("wrong", [None, -1, [[]], float("nan")], ids=repr)
 def test_a_field_of_the_wrong_kind_is_named_with_what_was_found(path: str, wrong: object) -> None:
     sentence = refusal(changed(path.replace(".", "/"), wrong))

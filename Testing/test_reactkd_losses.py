@@ -1,9 +1,13 @@
 """Losses of REACT-KD against numbers worked out by hand."""
 
+import ast
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
+from REACTDistillLib.recipes.reactkd import losses
 from REACTDistillLib.recipes.reactkd.losses import (
     GraphWeights,
     Nodes,
@@ -154,3 +158,12 @@ def test_r20_shares_one_between_focal_and_logits_and_weighs_the_graph():
 def test_weights_that_cannot_be_are_refused(field, sentence):
     with pytest.raises(ValueError, match=sentence):
         GraphWeights(**field)
+
+
+def test_every_equation_of_the_paper_has_a_function_that_names_it():
+    named = set()
+    for path in Path(losses.__file__).parents[2].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                named |= set(re.findall(r"\bR\d+\b", ast.get_docstring(node) or ""))
+    assert {f"R{number}" for number in range(1, 21)} <= named

@@ -167,3 +167,19 @@ def test_unequal_attention_is_refused_before_anything_is_trained():
     training = {**TRAINING, "teacher": {**TRAINING["teacher"], "attention_channels": 16}}
     with pytest.raises(ValueError, match="has 8 channels and the teachers' 16"):
         RECIPE.networks(RECIPE.preparation(GRADES, **SETTINGS, training=training))
+
+
+def test_modality_dropout_leaves_out_optional_sequences_and_never_the_required_one(case):
+    settings = {
+        **SETTINGS,
+        "network": {**SETTINGS["network"], "sequences": 3},
+        "sequences": {"required": ["ct"], "optional": ["pet_fdg", "pet_acetate"]},
+        "intensity": {**PREPARATION.intensity, **TRAINING["privileged"]},
+    }
+    preparation = RECIPE.preparation(GRADES, **settings, training={**TRAINING, "modality_dropout": 0.5})
+    sample = RECIPE.prepare(case, preparation)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.stack([RECIPE.augment(sample, generator, preparation)["present"] for _ in range(200)])
+    assert bool(drawn[:, 0].all())
+    assert drawn[:, 1:].float().mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
+    assert {tuple(row) for row in drawn[:, 1:].tolist()} == {(False, False), (False, True), (True, False), (True, True)}

@@ -142,3 +142,51 @@ def test_an_absent_sequence_of_the_student_has_no_say():
 def test_sizes_that_cannot_be_are_refused(field, sentence):
     with pytest.raises(ValueError, match=sentence):
         TeacherConfig(**field)
+
+
+def test_r4_the_map_of_a_patch_is_its_normalized_embedding():
+    """Two channels, of which one is the mean of the patch and the other 0: normalized over channels they are +1, -1."""
+    config = TeacherConfig(feature_size=2, heads=(1, 1, 1, 1), level=0, finest=0, attention_channels=2)
+    encoder = SwinEncoder(config)
+    with torch.no_grad():
+        encoder.swin.patch_embed.proj.weight.zero_()
+        encoder.swin.patch_embed.proj.weight[0].fill_(1 / 8)
+        encoder.swin.patch_embed.proj.bias.zero_()
+    image = torch.full((1, 1, 2, 2, 4), 3.0)
+    image[..., 2:] = -3.0
+    found = encoder(image)
+    assert found.shape == (1, 2, 1, 1, 2)
+    assert found.flatten().tolist() == pytest.approx([1.0, -1.0, -1.0, 1.0], abs=1e-4)
+
+
+def test_maps_of_several_levels_are_added_at_the_resolution_of_the_finest():
+    torch.manual_seed(0)
+    config = TeacherConfig(**{**vars(SMALL), "finest": 0})
+    encoder = SwinEncoder(config)
+    image = torch.randn(1, 1, 8, 8, 8)
+    assert config.stride_kji == (2, 2, 2)
+    assert encoder(image).shape == (1, 8, 4, 4, 4)
+    fine, coarse = encoder._maps(image)
+    assert (fine.shape, coarse.shape) == ((1, 4, 4, 4, 4), (1, 8, 2, 2, 2))
+    with torch.no_grad():
+        encoder.project[0].weight.zero_()
+    larger = torch.nn.functional.interpolate(coarse, size=(4, 4, 4), mode="trilinear")
+    assert torch.allclose(encoder(image), larger, atol=1e-6)
+
+
+def test_r9_logits_are_the_head_of_the_pooled_map():
+    teachers = Teachers(2, 0, TeacherConfig(**{**vars(SMALL), "attention_channels": 2, "pooling": "global"}))
+    with torch.no_grad():
+        teachers.structure_function_head.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, -1.0]]))
+        teachers.structure_function_head.bias.copy_(torch.tensor([0.5, 0.0]))
+    fused = torch.tensor([1.0, 3.0, 0.0, 4.0]).reshape(1, 2, 1, 1, 2)  # means 2 and 2
+    logits = teachers.structure_function_head(teachers._pooled(fused, torch.zeros(1, 3, 1, 1, 2)))
+    assert logits.flatten().tolist() == [6.5, -2.0]
+    assert logits.softmax(dim=1)[0, 0].item() == pytest.approx(1 / (1 + 2.718281828**-8.5))
+
+
+def test_regional_pooling_sets_tumor_and_shell_against_the_organ_and_an_absent_tumor_to_nothing():
+    teachers = Teachers(2, 0, TeacherConfig(**{**vars(SMALL), "attention_channels": 1}))
+    fused = torch.tensor([1.0, 5.0]).reshape(1, 1, 1, 1, 2)
+    pools = torch.tensor([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]).reshape(1, 3, 1, 1, 2)
+    assert teachers._pooled(fused, pools).flatten().tolist() == [3.0, 2.0, 0.0]

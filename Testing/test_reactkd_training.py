@@ -128,7 +128,7 @@ def test_two_processes_train_as_one(cohort, run, tmp_path):
         "REACTDistillLib",
     ]
     files = ["--cohort", str(cohort.folder / "cohort.json"), "--config", str(tmp_path / "config.json")]
-    options = ["train", "reactkd", *files, "--run-folder", str(tmp_path / "two")]
+    options = ["-m", "REACTDistillLib", "train", "reactkd", *files, "--run-folder", str(tmp_path / "two")]
     subprocess.run([*start, *options], check=True, capture_output=True, timeout=300)
     one, two = (load_file(folder / "checkpoint.safetensors") for folder in (run, tmp_path / "two"))
     weights = [name for name in one if name.startswith("network/")]

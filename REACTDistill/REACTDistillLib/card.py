@@ -6,15 +6,13 @@ import difflib
 import hashlib
 import json
 import math
-import re
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .cardrules import CLOSED_SECTIONS, OPTIONAL, RULES, is_object
+
 CARD_SCHEMA = 1
-TASKS = ("grade",)
-LARGEST_AXIS = 1024  # voxels along one axis of a grid; a card that asks for more would exhaust the memory
 
 
 class StudentFileError(ValueError):
@@ -101,13 +99,13 @@ class Card:
         ``source`` names the file in the sentence of the StudentFileError raised for the first field that is missing,
         unknown at this schema, of a later schema or not what it should be.
         """
-        if not _is_object(content):
+        if not is_object(content):
             raise StudentFileError(f'"{source}": the card is {shown(content)}, expected an object.')
         _check_schema(content, source)
         _check_known(content, source)
-        for path, (expected, holds) in _RULES.items():
+        for path, (expected, holds) in RULES.items():
             found = _look_up(content, path)
-            if found is _MISSING and path in _OPTIONAL:
+            if found is _MISSING and path in OPTIONAL:
                 continue
             if found is _MISSING or not holds(found):
                 raise _refusal(source, path, found, expected)
@@ -156,116 +154,6 @@ def shown(value: object, *, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-# Whether a value from JSON is what it should be. True and false are ints to Python, hence type() and not isinstance().
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != "" and value.isprintable()
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # false for NaN and for ints beyond float
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_sha256(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value)) and len(set(value)) == len(value)
-
-
-def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(_is_count(n) and 0 < n <= LARGEST_AXIS for n in value)
-
-
-def _is_spacing(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(_is_number(mm) and mm > 0 for mm in value)
-
-
-def _is_intensity_rule(value: Any) -> bool:
-    if not _are_scalars(value) or not _is_text(value.get("kind")):
-        return False
-    low, high = value.get("low", -math.inf), value.get("high", math.inf)
-    return not isinstance(low, str) and not isinstance(high, str) and bool(low < high)
-
-
-def _are_metrics(value: Any) -> bool:
-    return _is_object(value) and all(_is_object(row) and all(map(_is_number, row.values())) for row in value.values())
-
-
-def _are_scalars(value: Any) -> bool:
-    return _is_object(value) and all(isinstance(x, bool) or _is_text(x) or _is_number(x) for x in value.values())
-
-
-def _is_tensor_entry(value: Any) -> bool:
-    if not _is_object(value) or set(value) != {"shape", "dtype"} or not _is_text(value["dtype"]):
-        return False
-    return isinstance(value["shape"], list) and all(map(_is_count, value["shape"]))
-
-
-def _is_calibration(value: Any) -> bool:
-    return _are_scalars(value) and _is_number(value.get("temperature")) and value["temperature"] > 0
-
-
-_Rule = tuple[str, Callable[[Any], bool]]
-_TEXT: _Rule = ("one line of text", _is_text)
-_OBJECT: _Rule = ("an object", _is_object)
-_NAMES: _Rule = ("a list of different names", _are_names)
-_SHA256: _Rule = ("64 hex digits of a SHA-256", _is_sha256)
-
-# Each field: what is expected, and whether a value is that. A section stands before its own fields.
-_RULES: dict[str, _Rule] = {
-    "name": _TEXT,
-    "version": _TEXT,
-    "recipe": _TEXT,
-    "task": (" or ".join(f'"{task}"' for task in TASKS), lambda task: task in TASKS),
-    "network": _OBJECT,
-    "network.name": _TEXT,
-    "network.config": _OBJECT,
-    "sequences": _OBJECT,
-    "sequences.required": ("a list of at least one name", lambda names: _are_names(names) and len(names) > 0),
-    "sequences.optional": _NAMES,
-    "regions": _OBJECT,
-    "regions.required": _NAMES,
-    "regions.optional": _NAMES,
-    "grid": _OBJECT,
-    "grid.shape_kji": (f"three whole numbers from 1 to {LARGEST_AXIS}", _is_shape),
-    "grid.spacing_kji_mm": ("three numbers above 0 in mm", _is_spacing),
-    "intensity": (
-        'for each sequence an object of "kind", texts and numbers, low below high',
-        lambda rules: _is_object(rules) and all(map(_is_intensity_rule, rules.values())),
-    ),
-    "classes": ("a list of at least two different names", lambda names: _are_names(names) and len(names) > 1),
-    "metrics": ("for each subset of sequences an object of numbers", _are_metrics),
-    "training": _OBJECT,
-    "training.cohort": _TEXT,
-    "training.cohort_sha256": _SHA256,
-    "training.cases": ("a whole number from 0", _is_count),
-    "training.synthetic": ("true or false", lambda value: isinstance(value, bool)),
-    "training.software_version": _TEXT,
-    "training.seed": ("a whole number from 0", _is_count),
-    "licence": _TEXT,
-    "intended_use": _TEXT,
-    "limitations": _TEXT,
-    "calibration": ('an object of "temperature" above 0, texts and numbers', _is_calibration),
-    "tensors": (
-        'for each tensor an object of "shape" and "dtype"',
-        lambda rows: _is_object(rows) and len(rows) > 0 and all(map(_is_tensor_entry, rows.values())),
-    ),
-    "tensors_sha256": _SHA256,
-    "schema": ("a whole number", lambda value: type(value) is int),
-}
-_OPTIONAL = ("calibration",)
-_CLOSED_SECTIONS = ("network", "sequences", "regions", "grid")  # training may tell more than it must
 _MISSING = object()
 
 
@@ -291,9 +179,9 @@ def _check_schema(content: Mapping[str, Any], source: str) -> None:
 
 def _check_known(content: Mapping[str, Any], source: str) -> None:
     """A misspelled field must not pass as an absent one."""
-    sections = {section: content[section] for section in _CLOSED_SECTIONS if _is_object(content.get(section))}
+    sections = {section: content[section] for section in CLOSED_SECTIONS if is_object(content.get(section))}
     for section, entries in {"": content, **sections}.items():
-        known = [key for home, _, key in (path.rpartition(".") for path in _RULES) if home == section]
+        known = [key for home, _, key in (path.rpartition(".") for path in RULES) if home == section]
         for key in entries:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)

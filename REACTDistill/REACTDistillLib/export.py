@@ -95,9 +95,6 @@ def _pool_shape_kji(network: GradeStudent, card: Card) -> list[int]:
     return [-(-size // stride) for size, stride in zip(card.grid_shape_kji, network.stride_kji, strict=True)]
 
 
-# ONNX.
-
-
 def _example(network: GradeStudent, card: Card) -> tuple[Tensor, ...]:
     import torch
 

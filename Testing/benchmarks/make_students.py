@@ -22,7 +22,8 @@ _RATIO = {"kind": "organ_ratio"}
 GRADE_DEMO = TrainingConfig(
     name="Grade demo student",
     version="0.2.0",
-    epochs=20,
+    epochs=16,
+    steps_per_epoch=40,
     learning_rate=3e-3,
     settings={
         "grid_shape_kji": [48, 64, 64],
@@ -30,7 +31,7 @@ GRADE_DEMO = TrainingConfig(
         "network": {"classes": 3, "stem_stride": [2, 2, 2], "channels": [16, 32], "strides": [1]},
         "training": {
             "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
-            "teacher": SMALL_TEACHER,
+            "teacher": {**SMALL_TEACHER, "patch_kji": [4, 4, 4]},
             "teacher_share": 0.25,
             "student_dose": 0.3,
         },
@@ -40,7 +41,7 @@ GRADE_DEMO = TrainingConfig(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=520, help="synthetic patients")
+    parser.add_argument("--count", type=int, default=400, help="synthetic patients")
     parser.add_argument("--epochs", type=int, default=GRADE_DEMO.epochs)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Students" / "grade_demo.safetensors")
     options = parser.parse_args()

@@ -17,13 +17,14 @@ _GLIOMA_NETWORK = {**_LIGHT, "classes": 2, "stem_stride": [1, 2, 2]}
 _NO_TEACHING = {"alpha": 0.0, "graph_weight": 0.0, "share_attention": False}
 
 PHANTOM_SETTINGS: dict[str, Any] = {
-    "grid_shape_kji": [32, 32, 32],
-    "grid_spacing_kji_mm": [6.0, 7.0, 7.0],
+    "grid_shape_kji": [24, 28, 28],
+    "grid_spacing_kji_mm": [8.0, 8.0, 8.0],
     "network": _NETWORK,
     "training": {
         "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
         "teacher": SMALL_TEACHER,
-        "teacher_share": 0.35,
+        "teacher_share": 0.45,
+        "doses": [5e4, 1e3, 5e2],
     },
 }
 GLIOMA_SETTINGS: dict[str, Any] = {
@@ -36,8 +37,8 @@ GLIOMA_SETTINGS: dict[str, Any] = {
     "training": {
         "privileged": {"t1": _MR, "t1ce": _MR},
         "teacher": {**SMALL_TEACHER, "patch_kji": [1, 2, 2], "window_kji": [2, 4, 4]},
-        "teacher_share": 0.35,
-        "doses": [50.0, 20.0, 10.0, 5.0, 3.0],
+        "teacher_share": 0.45,
+        "doses": [20.0, 10.0, 5.0],
         "dose_model": "rician",
     },
 }
@@ -66,7 +67,7 @@ def phantom_plan(folds: int, seeds: int) -> EvidencePlan:
 
 def glioma_plan(folds: int, seeds: int) -> EvidencePlan:
     """The ablations on gliomas of grade II and III: the student sees FLAIR, the teachers T1 and T1ce as well."""
-    config = TrainingConfig(epochs=12, steps_per_epoch=20, learning_rate=3e-3, settings=GLIOMA_SETTINGS)
+    config = TrainingConfig(epochs=9, steps_per_epoch=20, learning_rate=3e-3, settings=GLIOMA_SETTINGS)
     return EvidencePlan(config, _variants(_ALL_MR), tuple(range(folds)), tuple(range(seeds)))
 
 

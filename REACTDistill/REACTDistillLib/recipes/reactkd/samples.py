@@ -160,7 +160,8 @@ def changed_at_random(
     if curriculum is not None:
         changed.update(_dose_drawn(changed, generator, curriculum))
         if len(changed["present"]) > 1:
-            changed["present"] = with_sequences_dropped(changed["present"], curriculum.modality_dropout, generator)
+            kept = with_sequences_dropped(changed["present"], curriculum.modality_dropout, generator)
+            changed["present"] = kept | (changed["present"] & changed["required"])
     changed["image"] = aligned_after_flip(changed["image"], flipped, stride_kji)
     scale, shift = 0.9 + 0.2 * _uniform(generator), 0.05 * float(torch.randn((), generator=generator))
     for name in ("image", "exam", "dosed"):
