@@ -1,30 +1,38 @@
-"""Alignment of two graphs by their distances alone: start by distance profiles, proximal steps, descent to a vertex."""
+"""Alignment of two graphs by their distances alone: proximal steps to a vertex, then swaps and exchanges."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .coupling import balanced, vertex
 from .descent import Quadratic, exchanged, swapped
+from .swaps import reordered_graph, swap_order
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The starting plans and the steps are this sharp against the spread of their cost.
+# The first and the last step are this sharp against the spread of their slope.
+_SHARPNESS = (0.5, 2.0)
 _START_SHARPNESS = 3.0
-_STEP_SHARPNESS = 1.0
-_QUANTILES = 24
+# Graphs of fewer nodes are so cheap that further starts cost little, and so few that one start may miss the minimum.
+_FEW_NODES = 12
+_FEW_NODES_STARTS = 4
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard a plan is sought: ``starts`` plans, ``steps`` proximal steps of each, at most ``rounds`` exchanges."""
+    """How hard a plan is sought: ``starts`` plans (4 times as many for graphs of fewer than 12 nodes), ``steps``
+    proximal steps of each, ``rounds`` of swaps. Graphs of two sizes get 3 times the steps, then per cycle 3 rounds of
+    swaps of each graph and 3 of exchanges, ``rounds`` / 8 cycles.
+    """
 
-    starts: int = 4
-    steps: int = 4
-    rounds: int = 40
+    starts: int = 1
+    steps: int = 6
+    rounds: int = 8
+
+
+THOROUGH = Effort(starts=4, steps=16, rounds=40)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +50,8 @@ class Pairs:
 
     def only(self, chosen: Tensor) -> Pairs:
         """Some pairs of the batch, without the padding that none of them needs."""
+        if bool(chosen.all()):
+            return self
         n, m = (int((weights[chosen] > 0).any(0).nonzero().max()) + 1 for weights in (self.a, self.b))
         bonus = None if self.bonus is None else self.bonus[chosen, :n, :m]
         graphs = self.source[chosen, :n, :n], self.target[chosen, :m, :m]
@@ -57,103 +67,126 @@ class Pairs:
 
 
 def aligned(pairs: Pairs, effort: Effort) -> Tensor:
-    """Plans (B, N, M) of low objective: from several starts to a vertex that no exchange improves; the best of them."""
+    """Plans (B, N, M) of low objective: from each start to a vertex that is then improved; the best of them."""
     rows, columns = (pairs.a > 0).sum(1), (pairs.b > 0).sum(1)
+    few, same = rows.maximum(columns) < _FEW_NODES, rows == columns
     plan = pairs.source.new_zeros(len(pairs.a), pairs.a.shape[1], pairs.b.shape[1])
-    for group, descend in ((rows == columns, _by_swaps), (rows != columns, _by_exchanges)):
+    for group, improve, starts in (
+        (few & same, _by_swaps, effort.starts * _FEW_NODES_STARTS),
+        (few & ~same, _by_exchanges, effort.starts * _FEW_NODES_STARTS),
+        (~few & same, _by_swaps, effort.starts),
+        (~few & ~same, _by_exchanges, effort.starts),
+    ):
         if bool(group.any()):
             part = pairs.only(group)
-            found = part.a.new_zeros(len(part.a), *plan.shape[1:])
-            found[:, : part.a.shape[1], : part.b.shape[1]] = _best(part, descend, effort)
-            plan[group] = found
+            found = _best(part.repeated(starts), improve(part.repeated(starts), _starts(part, starts), effort), starts)
+            plan[group, : found.shape[1], : found.shape[2]] = found
     return plan
 
 
-def _best(pairs: Pairs, descend: Callable[[Pairs, Tensor, int], tuple[Tensor, Tensor]], effort: Effort) -> Tensor:
+def _best(every: Pairs, plans: Tensor, starts: int) -> Tensor:
     import torch
 
-    every, count = pairs.repeated(effort.starts), len(pairs.a)
-    plans, values = descend(every, _proximal(every, _starts(pairs, effort.starts), effort.steps), effort.rounds)
-    best = values.view(effort.starts, count).argmin(0)
+    if starts == 1:
+        return plans
+    objective, count = Quadratic(every.source, every.target, every.bonus), len(plans) // starts
+    best = objective.at(plans, objective.slope(plans)).view(starts, count).argmin(0)
     return plans[best * count + torch.arange(count, device=plans.device)]
 
 
-def _by_swaps(pairs: Pairs, plan: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
-    """Plans (B, N, N) of graphs of one size, and their objective (B,): each node has one partner."""
+def _by_swaps(pairs: Pairs, plan: Tensor, effort: Effort) -> Tensor:
+    """Plans (B, N, N) of graphs of one size: each node has one partner."""
     import torch
 
     valid, reached = pairs.a > 0, pairs.b > 0
+    plan = _proximal(pairs, plan, effort.steps)
     partner = vertex(plan, valid.to(plan.dtype), reached.to(plan.dtype)).argmax(2)  # (B, N)
     count = valid.sum(1)[:, None, None]
-    bonus = None if pairs.bonus is None else pairs.bonus * count
-    partner = swapped(partner, Quadratic(pairs.source, pairs.target, bonus), valid, rounds)
-    found = torch.zeros_like(plan).scatter_(2, partner[:, :, None], pairs.a[:, :, None])
-    objective = Quadratic(pairs.source, pairs.target, pairs.bonus)
-    return found, objective.at(found, objective.slope(found))
+    bonus = None if pairs.bonus is None else (pairs.bonus * count).gather(2, partner[:, None, :].expand_as(plan))
+    order = swap_order(pairs.source, reordered_graph(pairs.target, partner), valid, effort.rounds, bonus)
+    return torch.zeros_like(plan).scatter_(2, partner.gather(1, order)[:, :, None], pairs.a[:, :, None])
 
 
-def _by_exchanges(pairs: Pairs, plan: Tensor, rounds: int) -> tuple[Tensor, Tensor]:
-    """Plans (B, N, M) of graphs of two sizes, and their objective (B,)."""
+def _by_exchanges(pairs: Pairs, plan: Tensor, effort: Effort) -> Tensor:
+    """Plans (B, N, M) of graphs of two sizes."""
     valid, reached = pairs.a > 0, pairs.b > 0
     supply, demand = valid * reached.sum(1, keepdim=True), reached * valid.sum(1, keepdim=True)  # whole units
     total = supply.sum(1)[:, None, None].to(plan.dtype)
-    bonus = None if pairs.bonus is None else pairs.bonus * total
-    objective = Quadratic(pairs.source, pairs.target, bonus)
-    units = exchanged(vertex(plan, supply.to(plan.dtype), demand.to(plan.dtype)), objective, rounds)
-    return units / total, objective.at(units, objective.slope(units)) / total.flatten() ** 2
+    objective = Quadratic(pairs.source, pairs.target, None if pairs.bonus is None else pairs.bonus * total)
+    plan = _proximal(pairs, plan, 3 * effort.steps)
+    units = vertex(plan, supply.to(plan.dtype), demand.to(plan.dtype))
+    for _ in range(max(1, effort.rounds // 8)):
+        units = exchanged(swapped(units, objective, 3), objective, 3)
+    return units / total
 
 
 def _proximal(pairs: Pairs, plan: Tensor, steps: int) -> Tensor:
-    """Plans (B, N, M) after mirror steps that keep the last plan as kernel."""
-    objective = Quadratic(pairs.source, pairs.target, pairs.bonus)
-    cells = ((pairs.a > 0).sum(1) * (pairs.b > 0).sum(1))[:, None, None].to(plan.dtype)
-    for _ in range(steps):
-        slope = objective.slope(plan)
-        mean = slope.sum((1, 2), keepdim=True) / cells
-        spread = ((slope * slope).sum((1, 2), keepdim=True) / cells - mean * mean).clamp_(min=1e-14).sqrt_()
-        kernel = slope.sub_(mean).mul_(_STEP_SHARPNESS / spread).clamp_(-60.0, 60.0).exp_()
-        plan = balanced(kernel.mul_(plan), pairs.a, pairs.b, 2)
+    """Plans (B, N, M) after mirror steps that keep the last plan as kernel, each sharper than the one before.
+
+    All is centered first: means of rows and columns change no difference between plans of the same marginals, but
+    they would fill the spread that the sharpness is relative to. ``plan`` is used up.
+    """
+    import torch
+
+    source, target = _centered(pairs.source, pairs.a, pairs.a), _centered(pairs.target, pairs.b, pairs.b)
+    bonus = None if pairs.bonus is None else _centered(pairs.bonus, pairs.a, pairs.b)
+    product, slope = torch.empty_like(plan), torch.empty_like(plan)
+    first, last = _SHARPNESS
+    for step in range(steps):
+        torch.bmm(torch.bmm(source, plan, out=product), target, out=slope)
+        if bonus is not None:
+            slope.add_(bonus)
+        sharpness = first * (last / first) ** (step / max(1, steps - 1))
+        balanced(plan.mul_(_sharpened(slope, pairs.a, pairs.b, sharpness)), pairs.a, pairs.b, 1)
     return plan
 
 
-def _starts(pairs: Pairs, count: int) -> Tensor:
-    """Plans (count B, N, M) that follow the nodes when their order changes: by distance profiles, and anchored.
+def _centered(values: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Values (B, N, M) less the means of rows and columns over the nodes of weight > 0; zero in padding."""
+    import torch
 
-    An anchored plan also likes equal distances to a pair of anchors: the most remote node of the source and, from one
-    plan to the next, nodes of the target from remote to central.
+    rows, columns = torch.bmm(values, b[:, :, None]), torch.bmm(a[:, None, :], values)  # (B, N, 1), (B, 1, M)
+    centered = (values - rows).sub_(columns).add_(torch.bmm(columns, b[:, :, None]))
+    return centered.mul_(a[:, :, None] > 0).mul_(b[:, None, :] > 0)
+
+
+def _starts(pairs: Pairs, count: int) -> Tensor:
+    """Plans (count B, N, M) that follow the nodes when their order changes: nodes of like distances, and anchored ones.
+
+    An anchored plan likes equal distances to a pair of anchors: the most remote node of the source and, from one plan
+    to the next, nodes of the target from remote to central.
     """
     import torch
 
     ds, dt, a, b = pairs.source, pairs.target, pairs.a, pairs.b
-    profile = _profile_cost(_profiles(ds, a > 0), _profiles(dt, b > 0))  # (B, N, M)
-    remote_source = torch.where(a > 0, (ds @ a[:, :, None])[:, :, 0], -1.0).argmax(1)
-    remote_target = torch.where(b > 0, (dt @ b[:, :, None])[:, :, 0], -1.0).argsort(1, descending=True)
-    batch = torch.arange(len(ds), device=ds.device)
-    costs = [profile]
+    means_source, means_target = _power_means(ds, a), _power_means(dt, b)  # (B, N, 2), (B, M, 2)
+    slopes = [torch.bmm(means_source, means_target.mT)]
+    if count > 1:
+        remote_source = torch.where(a > 0, means_source[:, :, 0], -torch.inf).argmax(1)
+        remote_target = torch.where(b > 0, means_target[:, :, 0], -torch.inf).argsort(1, descending=True)
+        batch = torch.arange(len(ds), device=ds.device)
     for number in range(count - 1):
-        anchor = number * (b > 0).sum(1) // (count - 1)
-        near_source, near_target = ds[batch, remote_source], dt[batch, remote_target[batch, anchor]]
-        costs.append(profile + (near_source[:, :, None] - near_target[:, None, :]).square())
-    cost = torch.cat(costs)
-    weight = (a[:, :, None] * b[:, None, :]).repeat(count, 1, 1)
-    mean = (cost * weight).sum((1, 2), keepdim=True)
-    spread = ((cost - mean).square() * weight).sum((1, 2), keepdim=True).sqrt().clamp(min=1e-12)
-    kernel = ((mean - cost) * _START_SHARPNESS / spread).clamp(-60.0, 60.0).exp() * weight
-    return balanced(kernel, a.repeat(count, 1), b.repeat(count, 1), 4)
+        anchor = remote_target[batch, number * (b > 0).sum(1) // (count - 1)]
+        slopes.append(slopes[0] + ds[batch, remote_source][:, :, None] * dt[batch, anchor][:, None, :])
+    a, b = a.repeat(count, 1), b.repeat(count, 1)
+    kernel = _sharpened(_centered(torch.cat(slopes), a, b), a, b, _START_SHARPNESS)
+    return balanced(kernel.mul_(a[:, :, None]).mul_(b[:, None, :]), a, b, 2)
 
 
-def _profiles(distance: Tensor, mask: Tensor) -> Tensor:
-    """Quantiles of the distances of each node to all nodes, (B, N, Q): alike in a graph and its permuted copy."""
+def _power_means(distance: Tensor, weight: Tensor) -> Tensor:
+    """The mean and the root mean square distance of each node, (B, N, 2), less their means over the nodes."""
     import torch
 
-    ordered = torch.where(mask[:, None, :], distance, torch.inf).sort(2).values
-    at = (torch.arange(_QUANTILES, device=distance.device) + 0.5) / _QUANTILES
-    index = (at * mask.sum(1, keepdim=True)).long()  # (B, Q)
-    profiles = ordered.gather(2, index[:, None, :].expand(-1, distance.shape[1], -1))
-    return torch.where(mask[:, :, None], profiles, 0.0)
+    mean = torch.bmm(distance, weight[:, :, None])
+    square = torch.bmm(distance.square(), weight[:, :, None]).sqrt_()
+    means = torch.cat([mean, square], dim=2)
+    return means - torch.bmm(weight[:, None, :], means)
 
 
-def _profile_cost(source: Tensor, target: Tensor) -> Tensor:
-    """Squared distance between quantiles, (B, N, M)."""
-    squares = source.square().mean(2)[:, :, None] + target.square().mean(2)[:, None, :]
-    return (squares - 2.0 * source @ target.mT / _QUANTILES).clamp(min=0.0)
+def _sharpened(slope: Tensor, a: Tensor, b: Tensor, sharpness: float) -> Tensor:
+    """exp of the centered slope (B, N, M), which is used up, scaled to a spread of ``sharpness``."""
+    import torch
+
+    root = ((a > 0).sum(1) * (b > 0).sum(1))[:, None, None].to(slope.dtype).sqrt_()
+    spread = torch.linalg.vector_norm(slope, dim=(1, 2), keepdim=True).clamp_(min=1e-7)
+    return slope.mul_(root * sharpness / spread).clamp_(-60.0, 60.0).exp_()

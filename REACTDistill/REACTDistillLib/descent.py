@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .swaps import Swaps, reordered_graph, span, swap_order
+from .swaps import LEAST_GAIN, span, swap_order
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A gain below this share of the objective is rounding.
-_LEAST_GAIN = 1e-6
-_KINDS = 5
+_KINDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,43 +34,42 @@ class Quadratic:
         bonus = None if self.bonus is None else self.bonus[chosen]
         return Quadratic(self.source[chosen], self.target[chosen], bonus)
 
+    def transposed(self) -> Quadratic:
+        """The same objective of the plan turned over, (B, M, N)."""
+        return Quadratic(self.target, self.source, None if self.bonus is None else self.bonus.mT)
+
     def at(self, plan: Tensor, slope: Tensor) -> Tensor:
         """F, (B,)."""
         total = slope if self.bonus is None else slope + self.bonus
         return -2.0 * (total * plan).sum((1, 2))
 
 
+def swapped(units: Tensor, objective: Quadratic, rounds: int) -> Tensor:
+    """The plan (B, N, M) after swaps of source nodes, then of target nodes, that lower F; ``rounds`` of each."""
+    for here, there in ((objective.source, objective.target), (objective.target, objective.source)):
+        bonus = None if objective.bonus is None else objective.bonus @ units.mT
+        order = swap_order(here, units @ there @ units.mT, units.sum(2) > 0, rounds, bonus)
+        units = units.gather(1, order[:, :, None].expand_as(units)).mT
+        objective = objective.transposed()
+    return units.contiguous()
+
+
 def exchanged(units: Tensor, objective: Quadratic, rounds: int) -> Tensor:
-    """The vertex (B, N, M) after swaps of rows, swaps of columns and exchanges between pairs of cells that lower F.
+    """The vertex (B, N, M) after exchanges between pairs of cells that lower F.
 
     In a round each row offers its best exchange, and all that share no row and no column are made at once; together
-    they may do worse than the best alone, which is then made instead. F falls in every round and marginals stay.
+    they may do worse than the best alone, which is then made instead. F falls in every round and marginals stay. Pairs
+    of graphs that no round of any kind improved are set aside.
     """
-    return _descended(_Vertex.of(units, objective), rounds, patience=_KINDS)
-
-
-def swapped(partner: Tensor, objective: Quadratic, valid: Tensor, rounds: int) -> Tensor:
-    """Like ``exchanged`` for graphs of one size: the plan sends node i (B, N) to node ``partner`` (B, N) of the target.
-
-    An exchange is then a swap of two partners, and all pairs of nodes are tried in each round. ``valid`` (B, N) tells
-    nodes from padding, where distances are zero. The objective is in units of one node.
-    """
-    pairs = valid[:, :, None] & valid[:, None, :]
-    start = _Alignment.of(partner, reordered_graph(objective.target, partner), objective, pairs)
-    return _descended(start, rounds, patience=1)
-
-
-def _descended(state: _Vertex | _Alignment, rounds: int, patience: int) -> Tensor:
-    """The plans at the end; pairs of graphs that did not improve for ``patience`` rounds are set aside."""
     import torch
 
-    plans = state.plan.clone()
+    state, plans = _Vertex.of(units, objective), units.clone()
     active = torch.arange(len(plans), device=plans.device)
     idle = torch.zeros_like(active)
     for turn in range(rounds):
-        state, better = state.improved(turn)
+        state, better = state.improved(turn % _KINDS)
         idle = (idle + 1).masked_fill(better, 0)
-        going = idle < patience
+        going = idle < _KINDS
         if bool(going.all()):
             continue
         plans[active] = state.plan
@@ -105,68 +101,22 @@ class _Vertex:
         spans = self.spans[0][chosen], self.spans[1][chosen]
         return _Vertex(self.objective.only(chosen), spans, self.plan[chosen], self.slope[chosen], self.value[chosen])
 
-    def improved(self, turn: int) -> tuple[_Vertex, Tensor]:
+    def improved(self, kind: int) -> tuple[_Vertex, Tensor]:
         """The state after one round, and which pairs (B,) are better for it."""
         import torch
 
-        proposals = (
-            self._swaps(("rows", "columns")[turn % _KINDS]) if turn % _KINDS < 2 else self._exchanges(turn % _KINDS - 2)
-        )
-        units = proposals.together()
+        moves = _offers(self.plan, self.slope, self.spans, kind)
+        good = moves.gain < -LEAST_GAIN / self.plan.shape[1] * self.value.abs()[:, None]
+        units = moves.applied(self.plan, _apart(moves, self.plan.shape[2]) & good)
         slope = self.objective.slope(units)
         value = self.objective.at(units, slope)
-        worse = value > self.value + proposals.gain
+        first = torch.zeros_like(good).scatter(1, moves.gain.argmin(1, keepdim=True), True) & good
+        worse = value > self.value + (moves.gain * first).sum(1)
         if bool(worse.any()):
-            units = torch.where(worse[:, None, None], proposals.single(), units)
+            units = torch.where(worse[:, None, None], moves.applied(self.plan, first), units)
             slope = self.objective.slope(units)
             value = self.objective.at(units, slope)
-        return _Vertex(self.objective, self.spans, units, slope, value), proposals.good
-
-    def _exchanges(self, kind: int) -> _Proposals:
-        """Exchanges between pairs of cells."""
-        import torch
-
-        moves = _offers(self.plan, self.slope, self.spans, kind)
-        good = moves.gain < -_LEAST_GAIN / self.plan.shape[1] * self.value.abs()[:, None]
-        best = moves.gain.argmin(1, keepdim=True)
-        first = torch.zeros_like(good).scatter(1, best, True) & good
-        apart = _apart(moves, self.plan.shape[2]) & good
-        return _Proposals(
-            lambda: moves.applied(self.plan, apart),
-            lambda: moves.applied(self.plan, first),
-            (moves.gain * first).sum(1),
-            good.any(1),
-        )
-
-    def _swaps(self, axis: str) -> _Proposals:
-        """Swaps of whole rows, or of whole columns: two nodes of one graph exchange all that they are coupled to."""
-        here, there = self.objective.source, self.objective.target
-        plan, slope = self.plan, self.slope
-        if axis == "columns":
-            here, there, plan, slope = there, here, plan.mT, slope.mT
-        held = plan.sum(2) > 0
-        offered = Swaps.of(
-            slope @ plan.mT, span(here), span(plan @ there @ plan.mT), held[:, :, None] & held[:, None, :]
-        )
-        good = offered.score > _LEAST_GAIN / plan.shape[1] * self.value.abs()[:, None]
-
-        def applied(chosen: Tensor) -> Tensor:
-            order = swap_order(offered.other, chosen)[:, :, None].expand_as(plan)
-            return plan.gather(1, order).mT if axis == "columns" else plan.gather(1, order)
-
-        apart, first = offered.apart(good), (offered.rank == 0) & good
-        gain = -4.0 * (offered.score * first).sum(1)
-        return _Proposals(lambda: applied(apart), lambda: applied(first), gain, good.any(1))
-
-
-@dataclass(frozen=True, eq=False)
-class _Proposals:
-    """Changes of a plan: many made together, or the best alone with its ``gain`` (B,); ``good`` (B,): is there any."""
-
-    together: Callable[[], Tensor]
-    single: Callable[[], Tensor]
-    gain: Tensor
-    good: Tensor
+        return _Vertex(self.objective, self.spans, units, slope, value), good.any(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,53 +180,3 @@ def _apart(moves: _Moves, columns: int) -> Tensor:
     best_rows = torch.minimum(rows, rows.gather(1, moves.k))
     best_columns = torch.minimum(reached.gather(1, moves.j), reached.gather(1, moves.l))
     return (rank <= best_rows) & (rank <= best_columns)
-
-
-@dataclass(frozen=True, eq=False)
-class _Alignment:
-    """Partners of the source nodes (B, N) on their way down.
-
-    ``target`` (B, N, N) is in the order of the partners, ``pairs`` (B, N, N) tells pairs of nodes from padding, the
-    slope (B, N, N) is at (i, partner of k), ``value`` (B,) is -F / 2.
-    """
-
-    objective: Quadratic
-    pairs: Tensor
-    plan: Tensor
-    target: Tensor
-    slope: Tensor
-    value: Tensor
-
-    @classmethod
-    def of(cls, partner: Tensor, target: Tensor, objective: Quadratic, pairs: Tensor) -> _Alignment:
-        slope = objective.source @ target
-        value = slope.diagonal(dim1=1, dim2=2).sum(1)
-        if objective.bonus is not None:
-            bonus = objective.bonus.gather(2, partner[:, None, :].expand_as(target))
-            slope, value = slope + bonus, value + 2.0 * bonus.diagonal(dim1=1, dim2=2).sum(1)
-        return cls(objective, pairs, partner, target, slope, value)
-
-    def only(self, chosen: Tensor) -> _Alignment:
-        """The alignment of some pairs of the batch."""
-        tensors = self.pairs, self.plan, self.target, self.slope, self.value
-        return _Alignment(self.objective.only(chosen), *(tensor[chosen] for tensor in tensors))
-
-    def reordered(self, order: Tensor) -> _Alignment:
-        """The alignment after node i took over the partner of node order[i] (B, N)."""
-        return _Alignment.of(
-            self.plan.gather(1, order), reordered_graph(self.target, order), self.objective, self.pairs
-        )
-
-    def improved(self, turn: int) -> tuple[_Alignment, Tensor]:
-        """The alignment after one round, and which pairs of graphs (B,) are better for it."""
-        import torch
-
-        offered = Swaps.of(self.slope, span(self.objective.source), span(self.target), self.pairs)
-        good = offered.score > _LEAST_GAIN / self.plan.shape[1] * self.value.abs()[:, None]
-        apart, first = offered.apart(good), (offered.rank == 0) & good
-        together = self.reordered(swap_order(offered.other, apart))
-        worse = together.value < self.value + 2.0 * (offered.score * first).sum(1)
-        if bool(worse.any()):
-            order = torch.where(worse[:, None], swap_order(offered.other, first), swap_order(offered.other, apart))
-            together = self.reordered(order)
-        return together, good.any(1)

@@ -71,12 +71,12 @@ def gromov_wasserstein(
     import torch
 
     solver = Solver(solver) if isinstance(solver, str) else solver  # type: ignore[arg-type]
-    source_mask = _mask(source, source_mask, "source")
-    target_mask = _mask(target, target_mask, "target")
+    source, source_mask = _checked(source, source_mask, "source")
+    target, target_mask = _checked(target, target_mask, "target")
     _check_pair(source, target, cost, solver)
     with torch.autocast(source.device.type, enabled=False):
         kind = torch.promote_types(torch.promote_types(source.dtype, target.dtype), torch.float32)
-        ds, dt = _padded(source.to(kind), source_mask), _padded(target.to(kind), target_mask)
+        ds, dt = source.to(kind), target.to(kind)
         a, b = _uniform(source_mask, kind), _uniform(target_mask, kind)
         extra = None if cost is None else torch.where(_pairs(source_mask, target_mask), cost.to(kind), 0.0)
         with torch.no_grad():
@@ -103,8 +103,8 @@ def surrogate_value(source: Tensor, target: Tensor, plan: Tensor) -> Tensor:
     return squared.sum((1, 2)) / counted.sum((1, 2))
 
 
-def _mask(distance: Tensor, mask: Tensor | None, name: str) -> Tensor:
-    """The mask of valid nodes (B, N), after the checks of one graph batch."""
+def _checked(distance: Tensor, mask: Tensor | None, name: str) -> tuple[Tensor, Tensor]:
+    """Distances of one graph batch with zeros in padding, and the mask of valid nodes (B, N)."""
     import torch
 
     if distance.ndim != 3 or distance.shape[1] != distance.shape[2] or not distance.is_floating_point():
@@ -115,12 +115,14 @@ def _mask(distance: Tensor, mask: Tensor | None, name: str) -> Tensor:
         raise ValueError(f"the {name} mask must be bool {tuple(distance.shape[:2])}, got {tuple(mask.shape)}.")
     if not bool(mask.any(1).all()):
         raise ValueError(f"{name} graph {int((~mask.any(1)).nonzero()[0])} of the batch has no node.")
-    valid = torch.where(_pairs(mask, mask), distance.detach(), 0.0)
-    if not bool(valid.isfinite().all()):
+    distance = torch.where(_pairs(mask, mask), distance, 0.0)
+    valid = distance.detach()
+    largest, lopsided = valid.abs().amax(), (valid - valid.mT).abs_().amax()
+    if not bool(largest.isfinite()):
         raise ValueError(f"{name} distances hold NaN or infinity; check the features that they come from.")
-    if bool(((valid - valid.mT).abs() > 1e-3 * valid.abs().amax()).any()):
+    if bool(lopsided > 1e-3 * largest):
         raise ValueError(f"{name} distances are not symmetric; Gromov-Wasserstein here is between undirected graphs.")
-    return mask
+    return distance, mask
 
 
 def _check_pair(source: Tensor, target: Tensor, cost: Tensor | None, solver: Solver) -> None:
@@ -137,12 +139,6 @@ def _check_pair(source: Tensor, target: Tensor, cost: Tensor | None, solver: Sol
 
 def _pairs(rows: Tensor, columns: Tensor) -> Tensor:
     return rows[:, :, None] & columns[:, None, :]
-
-
-def _padded(distance: Tensor, mask: Tensor) -> Tensor:
-    import torch
-
-    return torch.where(_pairs(mask, mask), distance, 0.0)
 
 
 def _uniform(mask: Tensor, kind: dtype) -> Tensor:

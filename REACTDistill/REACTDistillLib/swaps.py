@@ -1,56 +1,93 @@
-"""Swaps of two nodes of a graph, which exchange all that they are coupled to."""
+"""Search by swaps: two nodes of a graph exchange all that they are coupled to, many pairs of nodes at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# A gain below this share of the objective is rounding.
+LEAST_GAIN = 1e-6
+# Swaps made together can spoil one another: every other round makes only those that gain this share of the best.
+_PICKY_SHARE = 0.5
+
+
+def swap_order(here: Tensor, there: Tensor, valid: Tensor, rounds: int, bonus: Tensor | None = None) -> Tensor:
+    """The order (B, N) in which node i takes over what node order[i] had, so that the graphs agree better.
+
+    Seeks the maximum of sum_ik here_ik there_o(i)o(k) + 2 sum_i bonus_i,o(i), for ``here`` and ``there`` (B, N, N)
+    symmetric and zero in padding, ``bonus`` (B, N, N) or None. In each of at most ``rounds`` rounds all pairs of nodes
+    swap that are each other's best partner. The best order seen is returned, never worse than the present one.
+    ``valid`` (B, N) tells nodes from padding, which stays where it is.
+    """
+    import torch
+
+    nodes = valid.shape[1]
+    place = torch.arange(nodes, device=valid.device).expand_as(valid)
+    order = best_order = place
+    spans_here, padding = 2.0 * span(here), torch.where(valid, 0.0, torch.inf)
+    hollow = _hollow(there)
+    best = least = None
+    for turn in range(rounds + 1):
+        slope, value = _slope(here, there, bonus, order)
+        if best is None or least is None:
+            best, least = value, value.abs() * (LEAST_GAIN / nodes)
+        else:
+            best_order = torch.where(value > best, order, best_order)
+            best = torch.maximum(value, best)
+        if turn == rounds:
+            break
+        spans = spans_here * (there if hollow else span(there))
+        other, good = _mutual(slope, spans, padding, least, _PICKY_SHARE * (turn % 2))
+        if not bool(good.any()):
+            break
+        step = torch.where(good, other, place)
+        there, order = reordered_graph(there, step), order.gather(1, step)
+    return best_order
+
 
 def span(distance: Tensor) -> Tensor:
     """d_ik - (d_ii + d_kk) / 2: what exchanging nodes i and k costs, whether or not the diagonal is zero."""
-    diagonal = distance.diagonal(dim1=1, dim2=2)
-    return distance - (diagonal[:, :, None] + diagonal[:, None, :]) / 2
+    half = distance.diagonal(dim1=1, dim2=2) / 2
+    return (distance - half[:, :, None]).sub_(half[:, None, :])
 
 
-@dataclass(frozen=True, eq=False)
-class Swaps:
-    """For each node i the best node to swap with, all (B, N): score (the objective falls by 4 times it), rank by it."""
-
-    score: Tensor
-    other: Tensor
-    rank: Tensor
-
-    @classmethod
-    def of(cls, slope: Tensor, span_here: Tensor, span_there: Tensor, pairs: Tensor) -> Swaps:
-        """From the slope (B, N, N) at (i, what k has) and the spans of both graphs; False in ``pairs`` is padding."""
-        diagonal = slope.diagonal(dim1=1, dim2=2)
-        score = slope + slope.mT - diagonal[:, :, None] - diagonal[:, None, :] + 2.0 * span_here * span_there
-        best, other = score.masked_fill_(~pairs, 0.0).max(2)
-        return cls(best, other, best.argsort(1, descending=True).argsort(1))
-
-    def apart(self, good: Tensor) -> Tensor:
-        """Which good swaps (B, N) can be made at once."""
-        import torch
-
-        touched = self.rank.scatter_reduce(1, self.other, self.rank, "amin")
-        return good & (self.rank <= torch.minimum(touched, touched.gather(1, self.other)))
-
-
-def reordered_graph(target: Tensor, order: Tensor) -> Tensor:
+def reordered_graph(distance: Tensor, order: Tensor) -> Tensor:
     """Distances (B, N, N) with rows and columns in an order (B, N)."""
-    count = order.shape[1]
-    rows = target.gather(1, order[:, :, None].expand(-1, -1, count))
-    return rows.gather(2, order[:, None, :].expand(-1, count, -1))
+    cells = order[:, :, None] * order.shape[1] + order[:, None, :]
+    return distance.flatten(1).gather(1, cells.flatten(1)).view_as(distance)
 
 
-def swap_order(other: Tensor, chosen: Tensor) -> Tensor:
-    """The order (B, N) in which each chosen node i and node other[i] changed places; no node is in two swaps."""
+def _hollow(distance: Tensor) -> bool:
+    """Whether the diagonal is zero but for rounding."""
+    return bool(distance.diagonal(dim1=1, dim2=2).abs().amax() <= 1e-5 * distance.abs().amax())
+
+
+def _slope(here: Tensor, there: Tensor, bonus: Tensor | None, order: Tensor) -> tuple[Tensor, Tensor]:
+    """The worth of i having what k has, (B, N, N), half the gradient; and the objective (B, 1)."""
     import torch
 
-    place = torch.arange(other.shape[1], device=other.device).expand_as(other)
-    order = torch.where(chosen, other, place)
-    spare = torch.cat([order, order[:, :1]], dim=1)  # one more column takes what is not chosen
-    return spare.scatter(1, torch.where(chosen, other, other.shape[1]), place)[:, :-1]
+    slope = torch.bmm(here, there)
+    value = slope.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
+    if bonus is None:
+        return slope, value
+    ordered = bonus.gather(2, order[:, None, :].expand_as(bonus))
+    return slope + ordered, value + 2.0 * ordered.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
+
+
+def _mutual(slope: Tensor, spans: Tensor, padding: Tensor, least: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """The best partner of each node (B, N), and which nodes are each other's best and gain enough; uses up ``spans``.
+
+    Enough is ``least`` (B, 1) and a share of the gain of the best swap.
+    """
+    import torch
+
+    held = slope.diagonal(dim1=1, dim2=2)
+    gain, other = spans.add_(slope).add_(slope.mT).sub_((held + padding)[:, None, :]).max(2)
+    gain = gain.sub_(held)
+    if share:
+        least = torch.maximum(least, gain.amax(1, keepdim=True) * share)
+    place = torch.arange(gain.shape[1], device=gain.device)
+    good = (gain >= least) & (other.gather(1, other) == place)
+    return other, good & good.gather(1, other)  # rounding may let one of the two pass alone

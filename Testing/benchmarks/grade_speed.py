@@ -44,9 +44,10 @@ class PublishedShape(torch.nn.Module):
             torch.nn.Linear(512, classes),
         )
 
-    def forward(self, image: torch.Tensor, pools: torch.Tensor) -> StudentOutput:
+    def forward(self, image: torch.Tensor, pools: torch.Tensor, present: torch.Tensor | None = None) -> StudentOutput:
         features = self.backbone(image)
-        return StudentOutput(self.head(self.pool(features).flatten(1)), features, pools)
+        pooled = self.pool(features).flatten(1)
+        return StudentOutput(self.head(pooled), features, pooled, pools)
 
 
 def main() -> None:
@@ -127,25 +128,32 @@ def score(patients: int, epochs: int) -> None:
     print(f"\ntask score at 32x96x96, {patients - held_out} patients trained on, {held_out} held out, {epochs} epochs")
     for name, build in builders.items():
         started = time.perf_counter()
-        values = [fitted(build, samples[held_out:], samples[:held_out], epochs, seed) for seed in (0, 1)]
+        values = [fitted(build, samples[held_out:], samples[:held_out], epochs, seed, preparation) for seed in (0, 1)]
         spread = ", ".join(f"{value:.3f}" for value in values)
         print(f"{name:24} macro AUC {statistics.mean(values):.3f} ({spread}); {time.perf_counter() - started:.0f} s")
 
 
 def fitted(
-    build: Callable[[], torch.nn.Module], training: list[Batch], held_out: list[Batch], epochs: int, seed: int
+    build: Callable[[], torch.nn.Module],
+    training: list[Batch],
+    held_out: list[Batch],
+    epochs: int,
+    seed: int,
+    preparation: Preparation,
 ) -> float:
     """Macro AUC after training; the same loop, learning rate found good for each, and augmentation for both."""
     torch.manual_seed(seed)
     network = build().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     rate = 3e-4 if isinstance(network, PublishedShape) else 3e-3
     optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=1e-2)
-    loader = torch.utils.data.DataLoader(training, 8, shuffle=True, drop_last=True)  # type: ignore[arg-type]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * len(loader), pct_start=0.15)
+    generator, steps = torch.Generator().manual_seed(seed), len(training) // 8
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps, pct_start=0.15)
     network.train()
     for _ in range(epochs):
-        for batch in loader:
-            batch = RECIPE.augment(batch)
+        order = torch.randperm(len(training), generator=generator).tolist()
+        for step in range(steps):
+            drawn = [RECIPE.augment(training[i], generator, preparation) for i in order[8 * step : 8 * step + 8]]
+            batch = {name: torch.stack([sample[name] for sample in drawn]) for name in drawn[0]}
             loss = focal_loss(network(batch["image"], batch["pools"]).logits, batch["label"])
             optimizer.zero_grad()
             loss.backward()
