@@ -9,9 +9,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from REACTDistillLib.alignment import Effort
 from REACTDistillLib.graph import cosine_distance, node_features
-from REACTDistillLib.gromov import GromovWasserstein, Solver, gromov_wasserstein, surrogate_value
+from REACTDistillLib.gromov import (
+    THOROUGH,
+    Effort,
+    GromovWasserstein,
+    Solver,
+    gromov_wasserstein,
+    surrogate_value,
+)
 from torch import Tensor
 
 SOLVERS = ["gw", "entropic"]
@@ -99,10 +105,16 @@ def test_equal_graphs_and_permuted_copies_are_at_distance_zero(graph: Callable[[
     assert one_pair(one, one[order][:, order]).value.item() < 1e-6
 
 
-def test_the_value_is_the_minimum_over_all_permutations_of_small_graphs() -> None:
+def test_the_thorough_value_is_the_minimum_over_all_permutations_and_the_fast_one_is_near() -> None:
+    excess = []
     for seed in range(8):
         source, target = cosine_graph(6, seed), cosine_graph(6, 100 + seed)
-        assert one_pair(source, target).value.item() == pytest.approx(best_permutation_value(source, target))
+        least = best_permutation_value(source, target)
+        thorough = one_pair(source, target, solver=Solver(effort=THOROUGH))
+        assert thorough.value.item() == pytest.approx(least)
+        excess.append(one_pair(source, target).value.item() / least - 1)
+    assert min(excess) == pytest.approx(0.0, abs=1e-9)
+    assert sum(excess) / len(excess) < 0.1
 
 
 @pytest.mark.parametrize(("nodes", "others"), [(9, 9), (7, 12)])
@@ -214,13 +226,14 @@ def test_values_are_not_above_those_of_pot_on_most_random_graphs(one_size: bool)
     source, source_mask = padded([cosine_graph(n, n) for n, _ in sizes])
     target, target_mask = padded([cosine_graph(m, 70 + m) for _, m in sizes])
     source, target = (torch.where(distance == 7.0, 0.0, distance) for distance in (source, target))
-    ours = gromov_wasserstein(source, target, source_mask, target_mask).value
+    # Between graphs of two sizes masses split, and the fast search is not enough.
+    effort = Effort() if one_size else THOROUGH
+    ours = gromov_wasserstein(source, target, source_mask, target_mask, solver=Solver(effort=effort)).value
     pot = gromov_wasserstein(source, target, source_mask, target_mask, solver="pot").value
-    # Between graphs of two sizes masses split, and the descent is not as good: "best" is then never above POT.
-    assert (ours <= pot * (1 + 1e-6)).double().mean().item() >= (0.95 if one_size else 0.75)
-    assert (1 - ours / pot).mean().item() > (0.2 if one_size else 0.05)
+    assert (ours <= pot * (1 + 1e-6)).double().mean().item() >= (0.95 if one_size else 0.85)
+    assert (1 - ours / pot).mean().item() > (0.2 if one_size else 0.08)
     best = gromov_wasserstein(source, target, source_mask, target_mask, solver="best").value
-    assert (best <= torch.minimum(ours, pot) * (1 + 1e-6)).all()
+    assert (best <= pot * (1 + 1e-6)).all()
 
 
 def test_more_starts_never_raise_the_value() -> None:

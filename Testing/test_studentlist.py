@@ -89,8 +89,11 @@ def section(host: Any, store: Any) -> Iterator[Section]:
 def test_a_shipped_student_is_listed_with_everything_its_card_says(section: Section, store) -> None:
     row = [section.cell(0, column).text() for column in range(8)]
     key = store.demo("grade").key
-    scores = "ct: accuracy 0.663, macro auc 0.796, macro f1 0.639 (104 cases)"
-    assert row == ["Grade demo student", "0.1.0", "grade", "ct", scores, "Apache-2.0", key[:12], "shipped"]
+    scores = row.pop(4)
+    assert row == ["Grade demo student", "0.2.0", "grade", "ct", "Apache-2.0", key[:12], "shipped"]
+    metrics = store.demo("grade").card.metrics["ct"]
+    assert scores.startswith(f"ct: accuracy {metrics['accuracy']:.3g}, ")
+    assert scores.endswith(f" ({metrics['cases']:.0f} cases)")
     assert key in section.cell(0, CHECKSUM).toolTip()
     headers = [section.ui.studentsTable.horizontalHeaderItem(column).text() for column in range(8)]
     assert headers == ["Name", "Version", "Task", "Sequences", "Scores", "License", "SHA-256", "Origin"]
@@ -110,7 +113,7 @@ def test_the_card_of_the_selected_student_is_shown_whole(section: Section, store
         "Grade demo student 0.2.0",
         "well, moderate, poor",
         "ct, liver (optional: tumor)",
-        "520 cases",
+        f"{demo.card.training['cases']} cases",
         "never",
     ):
         assert words in section.card
@@ -239,7 +242,8 @@ def test_reliability_is_the_scores_and_a_warning_for_students_that_know_no_patie
 
     from REACTDistillScene.cardtext import reliabilityText
 
-    card = store.demo("grade").card
+    metrics = {"ct": {"accuracy": 0.663, "cases": 104, "macro_auc": 0.796, "macro_f1": 0.639}}
+    card = replace(store.demo("grade").card, metrics=metrics)
     scores = "Scores of the student: ct: accuracy 0.663, macro auc 0.796, macro f1 0.639 (104 cases)."
     warning = "It was trained on synthetic images only: for a patient its scores mean nothing."
     assert reliabilityText(card) == f"{scores}<br>{warning}"

@@ -18,21 +18,27 @@ _START_SHARPNESS = 3.0
 # Graphs of fewer nodes are so cheap that further starts cost little, and so few that one start may miss the minimum.
 _FEW_NODES = 12
 _FEW_NODES_STARTS = 4
+# Graphs of two sizes: proximal steps at least, swaps of each graph and exchanges in a cycle.
+_STEPS, _SWAPS, _EXCHANGES = 12, 3, 3
+_GOLDEN_RATIO = 0.6180339887
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard a plan is sought: ``starts`` plans (4 times as many for graphs of fewer than 12 nodes), ``steps``
-    proximal steps of each, ``rounds`` of swaps. Graphs of two sizes get 3 times the steps, then per cycle 3 rounds of
-    swaps of each graph and 3 of exchanges, ``rounds`` / 8 cycles.
+    """How hard a plan is sought; the default is the fast search of training, ``THOROUGH`` the one of lower values.
+
+    ``starts``: plans to start from, 4 times as many for graphs of fewer than 12 nodes. ``steps``: proximal steps from
+    each, beyond those that graphs of two sizes need; graphs of one size without any start from the ranks of their
+    nodes. ``rounds``: rounds of swaps; graphs of two sizes get cycles of swaps and exchanges, one
+    for 8 rounds.
     """
 
     starts: int = 1
-    steps: int = 6
+    steps: int = 0
     rounds: int = 8
 
 
-THOROUGH = Effort(starts=4, steps=16, rounds=40)
+THOROUGH = Effort(starts=4, steps=8, rounds=40)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +77,7 @@ def aligned(pairs: Pairs, effort: Effort) -> Tensor:
     rows, columns = (pairs.a > 0).sum(1), (pairs.b > 0).sum(1)
     few, same = rows.maximum(columns) < _FEW_NODES, rows == columns
     plan = pairs.source.new_zeros(len(pairs.a), pairs.a.shape[1], pairs.b.shape[1])
-    for group, improve, starts in (
+    for group, search, starts in (
         (few & same, _by_swaps, effort.starts * _FEW_NODES_STARTS),
         (few & ~same, _by_exchanges, effort.starts * _FEW_NODES_STARTS),
         (~few & same, _by_swaps, effort.starts),
@@ -79,7 +85,7 @@ def aligned(pairs: Pairs, effort: Effort) -> Tensor:
     ):
         if bool(group.any()):
             part = pairs.only(group)
-            found = _best(part.repeated(starts), improve(part.repeated(starts), _starts(part, starts), effort), starts)
+            found = _best(part.repeated(starts), search(part, starts, effort), starts)
             plan[group, : found.shape[1], : found.shape[2]] = found
     return plan
 
@@ -94,29 +100,57 @@ def _best(every: Pairs, plans: Tensor, starts: int) -> Tensor:
     return plans[best * count + torch.arange(count, device=plans.device)]
 
 
-def _by_swaps(pairs: Pairs, plan: Tensor, effort: Effort) -> Tensor:
-    """Plans (B, N, N) of graphs of one size: each node has one partner."""
+def _by_swaps(pairs: Pairs, starts: int, effort: Effort) -> Tensor:
+    """Plans (starts B, N, N) of graphs of one size: each node has one partner."""
     import torch
 
-    valid, reached = pairs.a > 0, pairs.b > 0
-    plan = _proximal(pairs, plan, effort.steps)
-    partner = vertex(plan, valid.to(plan.dtype), reached.to(plan.dtype)).argmax(2)  # (B, N)
-    count = valid.sum(1)[:, None, None]
-    bonus = None if pairs.bonus is None else (pairs.bonus * count).gather(2, partner[:, None, :].expand_as(plan))
-    order = swap_order(pairs.source, reordered_graph(pairs.target, partner), valid, effort.rounds, bonus)
-    return torch.zeros_like(plan).scatter_(2, partner.gather(1, order)[:, :, None], pairs.a[:, :, None])
+    every = pairs.repeated(starts)
+    valid, reached = every.a > 0, every.b > 0
+    if effort.steps:
+        plan = _proximal(every, _starts(pairs, starts), effort.steps)
+        partner = vertex(plan, valid.to(plan.dtype), reached.to(plan.dtype)).argmax(2)  # (B, N)
+    else:
+        partner = _partners_of_rank(pairs, starts)
+    bonus = every.bonus
+    if bonus is not None:
+        bonus = (bonus * valid.sum(1)[:, None, None]).gather(2, partner[:, None, :].expand_as(bonus))
+    order = swap_order(every.source, reordered_graph(every.target, partner), valid, effort.rounds, bonus)
+    plan = torch.zeros_like(every.source)
+    return plan.scatter_(2, partner.gather(1, order)[:, :, None], every.a[:, :, None])
 
 
-def _by_exchanges(pairs: Pairs, plan: Tensor, effort: Effort) -> Tensor:
-    """Plans (B, N, M) of graphs of two sizes."""
-    valid, reached = pairs.a > 0, pairs.b > 0
+def _partners_of_rank(pairs: Pairs, starts: int) -> Tensor:
+    """For each source node a target node, (starts B, N): first that of the same rank of mean distance.
+
+    The further starts shuffle the ranks by Kronecker sequences, so that they depend on no order of nodes.
+    """
+    import torch
+
+    remote_source = torch.bmm(pairs.source, pairs.a[:, :, None])[:, :, 0].masked_fill_(pairs.a <= 0, torch.inf)
+    remote_target = torch.bmm(pairs.target, pairs.b[:, :, None])[:, :, 0].masked_fill_(pairs.b <= 0, torch.inf)
+    rank, ranked = remote_source.argsort(1).argsort(1), remote_target.argsort(1)
+    if starts == 1:
+        return ranked.gather(1, rank)
+    place = torch.arange(rank.shape[1], device=rank.device)
+    stride = torch.arange(1, starts, device=rank.device) * _GOLDEN_RATIO % 1.0
+    keys = torch.cat([place[None].to(stride.dtype), place * stride[:, None] % 1.0])  # (starts, N)
+    padding = torch.where(place < (pairs.a > 0).sum(1, keepdim=True), 0.0, 2.0 * len(place) + place)  # (B, N)
+    shuffled = (keys[:, None, :] + padding).flatten(0, 1).argsort(1)  # (starts B, N)
+    ranked, rank = ranked.repeat(starts, 1), rank.repeat(starts, 1)
+    return ranked.gather(1, shuffled.gather(1, rank))
+
+
+def _by_exchanges(pairs: Pairs, starts: int, effort: Effort) -> Tensor:
+    """Plans (starts B, N, M) of graphs of two sizes."""
+    every = pairs.repeated(starts)
+    valid, reached = every.a > 0, every.b > 0
     supply, demand = valid * reached.sum(1, keepdim=True), reached * valid.sum(1, keepdim=True)  # whole units
+    plan = _proximal(every, _starts(pairs, starts), _STEPS + effort.steps)
     total = supply.sum(1)[:, None, None].to(plan.dtype)
-    objective = Quadratic(pairs.source, pairs.target, None if pairs.bonus is None else pairs.bonus * total)
-    plan = _proximal(pairs, plan, 3 * effort.steps)
     units = vertex(plan, supply.to(plan.dtype), demand.to(plan.dtype))
+    objective = Quadratic(every.source, every.target, None if every.bonus is None else every.bonus * total)
     for _ in range(max(1, effort.rounds // 8)):
-        units = exchanged(swapped(units, objective, 3), objective, 3)
+        units = exchanged(swapped(units, objective, _SWAPS), objective, _EXCHANGES)
     return units / total
 
 

@@ -55,8 +55,12 @@ def span(distance: Tensor) -> Tensor:
 
 def reordered_graph(distance: Tensor, order: Tensor) -> Tensor:
     """Distances (B, N, N) with rows and columns in an order (B, N)."""
-    cells = order[:, :, None] * order.shape[1] + order[:, None, :]
-    return distance.flatten(1).gather(1, cells.flatten(1)).view_as(distance)
+    import torch
+
+    count, nodes = order.shape
+    place = order + nodes * torch.arange(count, device=order.device)[:, None]
+    rows = distance.reshape(count * nodes, nodes).index_select(0, place.flatten()).view_as(distance)
+    return rows.gather(2, order[:, None, :].expand_as(rows))
 
 
 def _hollow(distance: Tensor) -> bool:

@@ -37,12 +37,12 @@ PHANTOM_FILES = (
     _shipped(
         "REACTDistillPhantomCT.nrrd",
         "Phantom CT (synthetic)",
-        "bc351701ab70329ed069b7a231fce0d9ea1c99fc589f54372d2c852046f749d4",
+        "5a1ea85b1a76146451fa327b00005089aca0f0420f389ff5d6288df7115dcabb",
     ),
     _shipped(
         "REACTDistillPhantomRegions.seg.nrrd",
         "Phantom regions (synthetic)",
-        "ce22b294e67c8cb29e7943cdb732423a6a998210f4b3e861ba79066a9047befa",
+        "619cae551c57c247203eb833a5e3f507c5342da218ef5bdeee60302fa4a78520",
     ),
 )
 # The application's own sample "CTLiver" (Medical Segmentation Decathlon, CC BY-SA 4.0), with which it shares its file

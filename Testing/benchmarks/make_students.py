@@ -22,7 +22,7 @@ _RATIO = {"kind": "organ_ratio"}
 GRADE_DEMO = TrainingConfig(
     name="Grade demo student",
     version="0.2.0",
-    epochs=16,
+    epochs=12,
     steps_per_epoch=40,
     learning_rate=3e-3,
     settings={
@@ -41,7 +41,7 @@ GRADE_DEMO = TrainingConfig(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=400, help="synthetic patients")
+    parser.add_argument("--count", type=int, default=300, help="synthetic patients")
     parser.add_argument("--epochs", type=int, default=GRADE_DEMO.epochs)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "Resources" / "Students" / "grade_demo.safetensors")
     options = parser.parse_args()

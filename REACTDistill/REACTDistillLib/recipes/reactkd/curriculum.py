@@ -31,10 +31,11 @@ class Curriculum:
     ``graph_weight``: R19, R20. ``structure_function``: weight of that teacher among the two, the dose-aware teacher has
     the rest. ``ramp``: share of the stage over which the distillation terms come in. ``modality_dropout``: probability
     to leave out each optional sequence of the student; the required ones always stay, as in use (design choice: with
-    the 0.3 of the published code the required sequence alone is rare in training, and worse than without dropout). ``doses``: levels that the dose-aware teacher is trained with, of
-    ``dose_model``; ``student_dose``: how often the student sees its main sequence at such a dose. ``most_nodes``: the
-    smallest tumors beyond are no nodes. ``share_attention``: the student has the CBAM3D of the teachers, frozen.
-    ``teacher_share``: part of the epochs that trains the teachers; ``teacher_rate``: their part of the learning rate.
+    the 0.3 of the published code the required sequence alone is rare in training, and worse than without dropout).
+    ``doses``: levels that the dose-aware teacher is trained with, of ``dose_model``; ``student_dose``: how often the
+    student sees its main sequence at such a dose. ``most_nodes``: the smallest tumors beyond are no nodes.
+    ``share_attention``: the student has the CBAM3D of the teachers, frozen. ``teacher_share``: part of the epochs that
+    trains the teachers; ``teacher_rate``: their part of the learning rate.
     """
 
     privileged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
