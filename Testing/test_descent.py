@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
-from REACTDistillLib.coupling import vertex
+from REACTDistillLib.alignment import Pairs, _centered_slope, _partners_of_rank
+from REACTDistillLib.coupling import balanced, vertex
 from REACTDistillLib.descent import Quadratic, _offers, exchanged, swapped
 from REACTDistillLib.swaps import reordered_graph, span, swap_order
 from torch import Tensor
@@ -133,7 +135,66 @@ def test_swaps_end_in_a_permutation_that_no_swap_improves() -> None:
         assert ((source * reordered_graph(target, other)).sum((1, 2)) <= most * (1 + 1e-6)).all()
 
 
+def test_more_rounds_never_lose_what_fewer_found() -> None:
+    valid = torch.ones(40, 10, dtype=torch.bool)
+    values = torch.rand(2, 40, 10, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    here, there = values + values.mT
+    most = (here * there).sum((1, 2))
+    for rounds in range(1, 10):
+        reached = (here * reordered_graph(there, swap_order(here, there, valid, rounds))).sum((1, 2))
+        assert (reached >= most - 1e-9).all()
+        most = reached
+
+
+def test_padding_stays_where_it_is_even_when_a_swap_with_it_would_gain() -> None:
+    valid = torch.tensor([[True, True, False, False]])
+    here = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+    here = torch.nn.functional.pad(here, (0, 2, 0, 2))
+    assert swap_order(here, -here, valid, 5).tolist() == [[0, 1, 2, 3]]
+
+
 def test_a_reordered_graph_has_its_rows_and_columns_in_the_order() -> None:
     distance = torch.tensor([[[0.0, 1.0, 2.0], [1.0, 0.0, 3.0], [2.0, 3.0, 0.0]]])
     order = torch.tensor([[2, 0, 1]])
     assert reordered_graph(distance, order)[0].tolist() == [[0.0, 2.0, 3.0], [2.0, 0.0, 1.0], [3.0, 1.0, 0.0]]
+
+
+@pytest.fixture
+def pairs() -> Pairs:
+    """Two pairs of graphs of one size, the second with padding at the second place of the source, the last of both."""
+    valid = torch.ones(2, 6, dtype=torch.bool)
+    valid[1, [1, 5]] = False
+    reached = torch.ones(2, 6, dtype=torch.bool)
+    reached[1, 4:] = False
+    source = symmetric(6, 1) * valid[:, :, None] * valid[:, None, :]
+    target = symmetric(6, 2) * reached[:, :, None] * reached[:, None, :]
+    a, b = valid.double() / valid.sum(1, keepdim=True), reached.double() / reached.sum(1, keepdim=True)
+    return Pairs(source, target, a, b, None)
+
+
+def test_nodes_start_with_partners_of_their_rank_and_then_with_shuffled_ones(pairs: Pairs) -> None:
+    starts = _partners_of_rank(pairs, 4).view(4, 2, 6)
+    for index in range(2):
+        valid, reached = pairs.a[index] > 0, pairs.b[index] > 0
+        by_rank = pairs.target[index].sum(1)[starts[0, index, valid]]
+        assert by_rank[pairs.source[index].sum(1)[valid].argsort()].diff().min().item() >= 0
+        for start in starts[:, index]:
+            assert sorted(start.tolist()) == list(range(6))
+            assert reached[start[valid]].all()
+    assert len({tuple(start.tolist()) for start in starts[:, 0]}) == 4
+
+
+def test_the_centered_slope_tells_plans_apart_as_the_slope_does(pairs: Pairs) -> None:
+    bonus = torch.rand(2, 6, 6, generator=torch.Generator().manual_seed(9)).double()
+    bonus *= (pairs.a[:, :, None] > 0) & (pairs.b[:, None, :] > 0)
+    even, source, target = _centered_slope(replace(pairs, bonus=bonus))
+    for centered, a, b in ((even, pairs.a, pairs.b), (source, pairs.a, pairs.a), (target, pairs.b, pairs.b)):
+        assert (centered @ b[:, :, None]).abs().max().item() < 1e-12
+        assert (a[:, None, :] @ centered).abs().max().item() < 1e-12
+    assert source[1, 1].abs().max().item() == even[1, 1].abs().max().item() == 0.0
+    plans = (torch.rand(2, 6, 6, generator=torch.Generator().manual_seed(seed)).double() for seed in range(2))
+    first, second = (balanced(plan, pairs.a, pairs.b, 500) for plan in plans)
+    slopes = pairs.source @ first @ pairs.target + bonus, even + source @ first @ target
+    changes = [(slope * (second - first)).sum((1, 2)) for slope in slopes]
+    assert torch.allclose(*changes, atol=1e-9)
+    assert changes[0].abs().min().item() > 1e-3

@@ -157,22 +157,34 @@ def _by_exchanges(pairs: Pairs, starts: int, effort: Effort) -> Tensor:
 def _proximal(pairs: Pairs, plan: Tensor, steps: int) -> Tensor:
     """Plans (B, N, M) after mirror steps that keep the last plan as kernel, each sharper than the one before.
 
-    All is centered first: means of rows and columns change no difference between plans of the same marginals, but
-    they would fill the spread that the sharpness is relative to. ``plan`` is used up.
+    All is centered first: what is one number for a row or a column of the slope changes no plan of given marginals,
+    but it would fill the spread that the sharpness is relative to. ``plan`` is used up.
     """
     import torch
 
-    source, target = _centered(pairs.source, pairs.a, pairs.a), _centered(pairs.target, pairs.b, pairs.b)
-    bonus = None if pairs.bonus is None else _centered(pairs.bonus, pairs.a, pairs.b)
+    even, source, target = _centered_slope(pairs)
     product, slope = torch.empty_like(plan), torch.empty_like(plan)
     first, last = _SHARPNESS
     for step in range(steps):
-        torch.bmm(torch.bmm(source, plan, out=product), target, out=slope)
-        if bonus is not None:
-            slope.add_(bonus)
+        torch.baddbmm(even, torch.bmm(source, plan, out=product), target, out=slope)
         sharpness = first * (last / first) ** (step / max(1, steps - 1))
         balanced(plan.mul_(_sharpened(slope, pairs.a, pairs.b, sharpness)), pairs.a, pairs.b, 1)
     return plan
+
+
+def _centered_slope(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
+    """E (B, N, M), S and T with E + S U T the slope at a plan U of the right marginals, centered.
+
+    E is the slope at the even plan, S and T are the distances centered.
+    """
+    import torch
+
+    source, target = pairs.source, pairs.target
+    even = torch.bmm(torch.bmm(source, pairs.a[:, :, None]), torch.bmm(pairs.b[:, None, :], target))
+    if pairs.bonus is not None:
+        even.add_(pairs.bonus)
+    a, b = pairs.a, pairs.b
+    return _centered(even, a, b), _centered(source, a, a), _centered(target, b, b)
 
 
 def _centered(values: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -188,7 +200,7 @@ def _starts(pairs: Pairs, count: int) -> Tensor:
     """Plans (count B, N, M) that follow the nodes when their order changes: nodes of like distances, and anchored ones.
 
     An anchored plan likes equal distances to a pair of anchors: the most remote node of the source and, from one plan
-    to the next, nodes of the target from remote to central.
+    to the next, nodes of the target from remote to central; once all have been taken, the next remote of the source.
     """
     import torch
 
@@ -196,12 +208,14 @@ def _starts(pairs: Pairs, count: int) -> Tensor:
     means_source, means_target = _power_means(ds, a), _power_means(dt, b)  # (B, N, 2), (B, M, 2)
     slopes = [torch.bmm(means_source, means_target.mT)]
     if count > 1:
-        remote_source = torch.where(a > 0, means_source[:, :, 0], -torch.inf).argmax(1)
+        remote_source = torch.where(a > 0, means_source[:, :, 0], -torch.inf).argsort(1, descending=True)
         remote_target = torch.where(b > 0, means_target[:, :, 0], -torch.inf).argsort(1, descending=True)
-        batch = torch.arange(len(ds), device=ds.device)
+        batch, nodes, others = torch.arange(len(ds), device=ds.device), (a > 0).sum(1), (b > 0).sum(1)
     for number in range(count - 1):
-        anchor = remote_target[batch, number * (b > 0).sum(1) // (count - 1)]
-        slopes.append(slopes[0] + ds[batch, remote_source][:, :, None] * dt[batch, anchor][:, None, :])
+        enough = others >= count
+        anchor_source = remote_source[batch, torch.where(enough, 0, number // others % nodes)]
+        anchor_target = remote_target[batch, torch.where(enough, number * others // (count - 1), number % others)]
+        slopes.append(slopes[0] + ds[batch, anchor_source][:, :, None] * dt[batch, anchor_target][:, None, :])
     a, b = a.repeat(count, 1), b.repeat(count, 1)
     kernel = _sharpened(_centered(torch.cat(slopes), a, b), a, b, _START_SHARPNESS)
     return balanced(kernel.mul_(a[:, :, None]).mul_(b[:, None, :]), a, b, 2)

@@ -3,9 +3,10 @@
 Random graphs of 12 to 48 nodes: cosine distances of random features, clusters of features, points in a square. Region
 graphs: synthetic livers, nodes by the demo student and by an untrained one, of the same patient (as in distillation,
 graphs of one size) and of two patients; ``--ct FOLDER`` adds a real liver (folders ct_dicom and masks_dicom of
-3D-IRCADb). Seconds are medians of alternating runs in the time of this thread, so that other work on the machine does
-not count. "not above": pairs whose value is at most POT's by 1e-6 relative; "lower": mean of 1 - value / POT's value;
-"starts": against the best of POT from its own start and so many random ones.
+3D-IRCADb). POT is timed twice: with numpy arrays, and as training would use it, with torch tensors that want gradients
+(float32), as this solver's do. Milliseconds are medians of alternating runs in the time of this thread, so that other
+work on the machine does not count. "not above": pairs whose value is at most POT's by 1e-6 relative; "lower": mean of
+1 - value / POT's value; "starts": not above the best of POT from its own start and ``--pot-starts`` random ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import ot
 import torch
 from REACTDistillLib.case import Case
 from REACTDistillLib.files import read_volume
-from REACTDistillLib.gromov import Effort, Solver, gromov_wasserstein
+from REACTDistillLib.gromov import THOROUGH, Effort, Solver, gromov_wasserstein
 from REACTDistillLib.phantom import GRADES, phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import recipe_named
@@ -36,9 +37,10 @@ NODES = (12, 48)
 
 @dataclass(frozen=True)
 class Measured:
-    """One batch: seconds of POT and of this solver, values of both and of POT with more starts, each (B,)."""
+    """One batch: seconds of POT with numpy, with torch and of this solver; values (B,), also of POT, more starts."""
 
-    seconds_pot: float
+    seconds_numpy: float
+    seconds_torch: float
     seconds: float
     values_pot: np.ndarray
     values: np.ndarray
@@ -50,15 +52,17 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=4, help="batches of each kind")
     parser.add_argument("--batch", type=int, default=16, help="pairs in a batch")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--starts", type=int, default=Effort.starts, help="starting plans of this solver")
+    parser.add_argument("--thorough", action="store_true", help="the slow search of low values")
     parser.add_argument("--pot-starts", type=int, default=0, help="further random starts of POT")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--ct", type=Path, help="folder of a real case")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    solver = Solver(effort=Effort(starts=options.starts))
+    solver = Solver(effort=THOROUGH if options.thorough else Effort())
     print(f"{options.threads} threads, torch {torch.__version__}, POT {ot.__version__}, {solver}")
-    print(f"{'':38}{'nodes':>8}{'POT ms':>9}{'ours ms':>9}{'ratio':>7}{'not above':>11}{'lower':>8}{'starts':>8}")
+    print(f"{'':38}{'':8}{'ms of a batch':^27}{'POT / ours':^14}{'values of ours':^27}")
+    columns = f"{'numpy':>9}{'torch':>9}{'ours':>9}{'numpy':>7}{'torch':>7}{'not above':>11}{'lower':>8}{'starts':>8}"
+    print(f"{'':38}{'nodes':>8}{columns}")
     for name, batches in all_batches(options):
         show(name, batches, [measured(pairs, solver, options) for pairs in batches])
 
@@ -68,12 +72,15 @@ def show(name: str, batches: list[Pairs], results: list[Measured]) -> None:
         np.concatenate([getattr(result, key) for result in results])
         for key in ("values_pot", "values", "values_starts")
     )
-    seconds_pot = statistics.median(result.seconds_pot for result in results)
-    seconds = statistics.median(result.seconds for result in results)
+    with_numpy, with_torch, seconds = (
+        statistics.median(getattr(result, key) for result in results)
+        for key in ("seconds_numpy", "seconds_torch", "seconds")
+    )
     nodes = statistics.mean(len(graph) for pairs in batches for pair in pairs for graph in pair)
     counted = pot > 1e-12
     print(
-        f"{name:38}{nodes:8.1f}{seconds_pot * 1e3:9.1f}{seconds * 1e3:9.1f}{seconds_pot / seconds:7.2f}"
+        f"{name:38}{nodes:8.1f}{with_numpy * 1e3:9.1f}{with_torch * 1e3:9.1f}{seconds * 1e3:9.1f}"
+        f"{with_numpy / seconds:7.2f}{with_torch / seconds:7.2f}"
         f"{np.mean(ours <= pot * (1 + 1e-6) + 1e-15):11.1%}{np.mean(1 - ours[counted] / pot[counted]):8.1%}"
         f"{np.mean(ours <= starts * (1 + 1e-6) + 1e-15):8.1%}",
         flush=True,
@@ -83,9 +90,13 @@ def show(name: str, batches: list[Pairs], results: list[Measured]) -> None:
 def measured(pairs: Pairs, solver: Solver, options: argparse.Namespace) -> Measured:
     source, source_mask = padded([pair[0] for pair in pairs])
     target, target_mask = padded([pair[1] for pair in pairs])
+    tensors = [tuple(torch.from_numpy(graph).float().requires_grad_() for graph in pair) for pair in pairs]
     jobs: dict[str, Callable[[], object]] = {
-        "pot": lambda: [ot.gromov.gromov_wasserstein2(*pair) for pair in pairs],
-        "ours": lambda: gromov_wasserstein(source, target, source_mask, target_mask, solver=solver),
+        "numpy": lambda: [ot.gromov.gromov_wasserstein2(*pair) for pair in pairs],
+        "torch": lambda: [ot.gromov.gromov_wasserstein2(*pair) for pair in tensors],
+        "ours": lambda: gromov_wasserstein(
+            source.requires_grad_(), target.requires_grad_(), source_mask, target_mask, solver=solver
+        ),
     }
     seconds = alternate(jobs, options.runs)
     # The values of both plans come from one formula in double, so that only the plans are compared.
@@ -93,7 +104,8 @@ def measured(pairs: Pairs, solver: Solver, options: argparse.Namespace) -> Measu
     found = [plan[: len(pair[0]), : len(pair[1])] for pair, plan in zip(pairs, plans, strict=True)]
     values = np.array([value(*pair, plan) for pair, plan in zip(pairs, found, strict=True)])
     pot = np.array([value(*pair, ot.gromov.gromov_wasserstein(*pair)) for pair in pairs])
-    return Measured(seconds["pot"], seconds["ours"], pot, values, best_of_starts(pairs, pot, options.pot_starts))
+    starts = best_of_starts(pairs, pot.copy(), options.pot_starts)
+    return Measured(seconds["numpy"], seconds["torch"], seconds["ours"], pot, values, starts)
 
 
 def best_of_starts(pairs: Pairs, values: np.ndarray, starts: int) -> np.ndarray:
@@ -104,7 +116,7 @@ def best_of_starts(pairs: Pairs, values: np.ndarray, starts: int) -> np.ndarray:
             start = ot.sinkhorn(a, b, rng.random((len(a), len(b))), 0.05)
             plan = ot.gromov.gromov_wasserstein(source, target, G0=start)
             values[index] = min(values[index], value(source, target, plan))
-    return values.copy()
+    return values
 
 
 def value(source: np.ndarray, target: np.ndarray, plan: np.ndarray) -> float:
