@@ -43,7 +43,15 @@ def test_resampling_between_parallel_grids_is_that_between_any_grids(source, tar
         patch.setattr(geometry, "parallel_axes", lambda *_: None)
         expected = resample(volume, target, interpolation=interpolation, outside=0.0 if kind == "nearest" else -7.0)
     assert found.is_mask == expected.is_mask == (kind == "nearest")
-    assert np.allclose(found.array_kji, expected.array_kji, atol=2e-5)
+    alike = np.isclose(found.array_kji, expected.array_kji, atol=2e-5) | _on_the_border(source, target)
+    assert alike.all()
+
+
+def _on_the_border(source, target):
+    """Voxels of the target whose center lies on the outermost voxel centers of the source: rounding decides on them."""
+    ijk = source.to_ijk(target.to_ras(np.indices(target.shape_kji)[::-1].transpose(1, 2, 3, 0)))
+    last = np.array(source.shape_kji[::-1]) - 1
+    return (np.minimum(abs(ijk), abs(ijk - last)) < 1e-9).any(axis=-1)
 
 
 @settings(max_examples=80, deadline=None)
