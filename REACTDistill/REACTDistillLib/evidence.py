@@ -60,18 +60,23 @@ def evidence(
 ) -> dict[str, Any]:
     """Train every variant for every fold and seed, and return the table; ``evidence.json`` in ``out`` holds it too.
 
-    Each pair of fold and seed is one job; ``jobs`` run at a time, each with one thread. What ``out`` already holds of
+    Each pair of fold and seed is one job; several ``jobs`` run at a time, each in a process with one thread. What ``out`` already holds of
     the same plan and cohort is not trained again, so a stopped command goes on where it stood.
     """
     out.mkdir(parents=True, exist_ok=True)
     cohort = Cohort.read(cohort_file)
     units = [(fold, seed) for seed in plan.seeds for fold in plan.folds]
     started = time.perf_counter()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_unit, cohort_file, out, plan, fold, seed) for fold, seed in units]
-        for done, finished in enumerate(as_completed(running), start=1):
-            finished.result()
+    if jobs == 1:
+        for done, (fold, seed) in enumerate(units, start=1):
+            _unit(cohort_file, out, plan, fold, seed)
             progress("evidence", done, len(units))
+    else:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+            running = [pool.submit(_unit, cohort_file, out, plan, fold, seed) for fold, seed in units]
+            for done, finished in enumerate(as_completed(running), start=1):
+                finished.result()
+                progress("evidence", done, len(units))
     rows = [json.loads(_unit_file(out, fold, seed).read_text(encoding="utf-8")) for fold, seed in units]
     table = summary([row["scores"] for row in rows])
     content = {
@@ -143,11 +148,14 @@ def _unit_file(out: Path, fold: int, seed: int) -> Path:
     return out / f"fold{fold}_seed{seed}.json"
 
 
-def _unit(cohort_file: Path, out: Path, plan: EvidencePlan, fold: int, seed: int) -> None:
-    """Train all variants of one fold and seed and write their held-out scores, unless they are there."""
+def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _unit(cohort_file: Path, out: Path, plan: EvidencePlan, fold: int, seed: int) -> None:
+    """Train all variants of one fold and seed and write their held-out scores, unless they are there."""
     cohort = Cohort.read(cohort_file)
     key = canonical_json({"cohort": cohort.sha256, "plan": _plan_json(plan)})
     path = _unit_file(out, fold, seed)
