@@ -60,8 +60,8 @@ def evidence(
 ) -> dict[str, Any]:
     """Train every variant for every fold and seed, and return the table; ``evidence.json`` in ``out`` holds it too.
 
-    Each pair of fold and seed is one job; several ``jobs`` run at a time, each in a process with one thread. What ``out`` already holds of
-    the same plan and cohort is not trained again, so a stopped command goes on where it stood.
+    Each pair of fold and seed is one job; several ``jobs`` run at a time, each in a process with one thread. What
+    ``out`` already holds of the same plan and cohort is not trained again, so a stopped command goes on where it stood.
     """
     out.mkdir(parents=True, exist_ok=True)
     cohort = Cohort.read(cohort_file)

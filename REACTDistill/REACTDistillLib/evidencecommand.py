@@ -20,7 +20,7 @@ def add_evidence(parser: argparse.ArgumentParser, text_progress: ProgressCallbac
     parser.add_argument("--out", required=True, type=Path, help="folder for runs and table; a stopped command goes on")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; of several each has one thread")
     parser.add_argument("--progress", default="text", choices=["text", "json"])
     parser.set_defaults(run=lambda options: _evidence(options, text_progress))
 
