@@ -7,6 +7,7 @@ from REACTDistillLib.evidence import ALL, ALONE, TEACHER, EvidencePlan, Variant,
 from REACTDistillLib.phantomcohort import write_phantom_cohort
 from REACTDistillLib.recipes.reactkd.ablation import PLANS
 from REACTDistillLib.trainingconfig import TrainingConfig
+from reactkd_samples import TINY_TEACHER
 
 # Gains of 1, 2, ... 6 hundredths: all six positive, so the exact two-sided p is 2 / 2^6.
 RUNS = [{ALL: 0.70 + n / 100, TEACHER: 0.90, ALONE: 0.70} for n in range(1, 7)]
@@ -62,16 +63,7 @@ def tiny(tmp_path_factory):
         "network": {"classes": 3, "stem_stride": [1, 1, 1], "channels": [4, 8], "strides": [1]},
         "training": {
             "privileged": {"pet_fdg": {"kind": "organ_ratio"}},
-            "teacher": {
-                "feature_size": 4,
-                "depths": [1, 1, 1, 1],
-                "heads": [2, 2, 2, 2],
-                "window_kji": [2, 2, 2],
-                "level": 1,
-                "finest": 1,
-                "attention_channels": 8,
-                "pooling": "regions",
-            },
+            "teacher": TINY_TEACHER,
             "doses": [1e4],
             "teacher_share": 0.5,
         },

@@ -14,20 +14,12 @@ from REACTDistillLib.progress import Cancelled
 from REACTDistillLib.recipes import recipe_named
 from REACTDistillLib.student import load_student
 from REACTDistillLib.train import TrainingConfig, train
+from reactkd_samples import TINY_TEACHER
 from safetensors.torch import load_file
 
 TRAINING = {
     "privileged": {"pet_fdg": {"kind": "organ_ratio"}, "pet_acetate": {"kind": "organ_ratio"}},
-    "teacher": {
-        "feature_size": 4,
-        "depths": [1, 1, 1, 1],
-        "heads": [2, 2, 2, 2],
-        "window_kji": [2, 2, 2],
-        "level": 1,
-        "finest": 0,
-        "attention_channels": 8,
-        "pooling": "regions",
-    },
+    "teacher": TINY_TEACHER,
     "doses": [1e5, 1e3],
     "student_dose": 0.5,
     "teacher_share": 0.5,

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from .case import Case
-from .files import read_volume
+from .files import read_volume, write_volume
 from .volume import Volume
 
 
@@ -140,6 +140,29 @@ class Cohort:
         training = [entry for entry in self.entries if entry.fold != fold]
         validation = [entry for entry in self.entries if entry.fold == fold]
         return training, validation
+
+
+def write_case(case: Case, fold: int, folder: Path) -> CohortEntry:
+    """The entry of a case whose files are written below ``folder``, as NRRD; its identifier stands for the patient.
+
+    Uncompressed, because such files are written and read several times faster.
+    """
+    (folder / case.identifier).mkdir()
+    volumes = {**case.sequences, **case.regions}
+    paths = {name: f"{case.identifier}/{name}.nrrd" for name in volumes}
+    for name, volume in volumes.items():
+        write_volume(volume, folder / paths[name])
+    return CohortEntry(
+        id=case.identifier,
+        patient=case.identifier,
+        fold=fold,
+        label=case.label,
+        sequences={name: paths[name] for name in case.sequences},
+        regions={name: paths[name] for name in case.regions},
+        clinical=case.clinical,
+        sha256={path: file_sha256(folder / path) for path in paths.values()},
+        folder=folder,
+    )
 
 
 def file_sha256(path: Path | str) -> str:

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .case import Case
-from .cohort import Cohort, CohortEntry, assign_folds, file_sha256
-from .files import write_volume
+from .cohort import Cohort, assign_folds, write_case
 from .phantom import GRADES, phantom_case, phantom_identifier
 from .progress import ProgressCallback, silent
 
@@ -48,7 +46,7 @@ def write_phantom_cohort(
         entries = []
         for index, fold in enumerate(fold_of):
             case = phantom_case(seed + index, shape_kji=shape_kji)
-            entries.append(_write_case(case if index < count else replace(case, label=None), fold, temporary))
+            entries.append(write_case(case if index < count else replace(case, label=None), fold, temporary))
             progress("phantoms", index + 1, whole)
         cohort = Cohort(f"phantoms {seed} to {seed + whole - 1}", True, GRADES, tuple(entries), temporary)
         cohort.write(temporary / "cohort.json")
@@ -57,22 +55,3 @@ def write_phantom_cohort(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Cohort.read(folder / "cohort.json")
-
-
-def _write_case(case: Case, fold: int, folder: Path) -> CohortEntry:
-    (folder / case.identifier).mkdir()
-    volumes = {**case.sequences, **case.regions}
-    paths = {name: f"{case.identifier}/{name}.nrrd" for name in volumes}
-    for name, volume in volumes.items():
-        write_volume(volume, folder / paths[name])
-    return CohortEntry(
-        id=case.identifier,
-        patient=case.identifier,
-        fold=fold,
-        label=case.label,
-        sequences={name: paths[name] for name in case.sequences},
-        regions={name: paths[name] for name in case.regions},
-        clinical=case.clinical,
-        sha256={path: file_sha256(folder / path) for path in paths.values()},
-        folder=folder,
-    )

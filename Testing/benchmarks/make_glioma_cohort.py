@@ -14,7 +14,7 @@ import shutil
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +22,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from REACTDistillLib.case import Case
-from REACTDistillLib.cohort import Cohort, CohortEntry, assign_folds, file_sha256
-from REACTDistillLib.files import write_volume
+from REACTDistillLib.cohort import Cohort, assign_folds, write_case
 from REACTDistillLib.volume import Grid, Volume
 
 CLASSES = ("II", "III")
@@ -166,26 +165,6 @@ def declared_grid(shape_kji: tuple[int, ...]) -> Grid:
     ijk_to_lps = np.diag([*spacing_ijk_mm, 1.0])
     ijk_to_lps[:3, 3] = -spacing_ijk_mm * (np.array(shape_kji[::-1]) - 1) / 2
     return Grid.from_lps(shape_kji, ijk_to_lps)
-
-
-def write_case(case: Case, fold: int, folder: Path) -> CohortEntry:
-    """The entry of ``case``, its files written below ``folder``: images uncompressed, because they are read often."""
-    (folder / case.identifier).mkdir()
-    volumes: Mapping[str, Volume] = {**case.sequences, **case.regions}
-    paths = {name: f"{case.identifier}/{name}.nrrd" for name in volumes}
-    for name, volume in volumes.items():
-        write_volume(volume, folder / paths[name])
-    return CohortEntry(
-        id=case.identifier,
-        patient=case.identifier,
-        fold=fold,
-        label=case.label,
-        sequences={name: paths[name] for name in case.sequences},
-        regions={name: paths[name] for name in case.regions},
-        clinical={},
-        sha256={path: file_sha256(folder / path) for path in paths.values()},
-        folder=folder,
-    )
 
 
 if __name__ == "__main__":
