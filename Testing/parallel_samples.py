@@ -45,6 +45,21 @@ def alike() -> str:
         return "speaks"
 
 
+def stepped(processes: Processes) -> None:
+    """One step of an optimizer, as in a training; its first step imports more of torch."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([weight])
+    weight.sum().backward()
+    processes.average([weight], torch.zeros(1))
+    optimizer.step()
+
+
+def threads_of_the_group() -> list[str]:
+    """Names of this process's threads that exchange tensors."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 def main(folder: Path) -> None:
     with joined("cpu") as processes, joined("cpu") as again:
         assert processes == again
@@ -56,7 +71,10 @@ def main(folder: Path) -> None:
             "from first": processes.from_first(0.1 + processes.rank),
             "part": list(processes.part([5, 6, 7, 8])),
             "alike": alike(),
+            "threads within": len(threads_of_the_group()),
         }
+        stepped(processes)
+    found["threads after"] = len(threads_of_the_group())
     (folder / f"{processes.rank}.json").write_text(json.dumps(found), encoding="utf-8")
 
 

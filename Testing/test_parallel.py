@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import parallel_samples
 import pytest
@@ -37,6 +38,13 @@ def test_a_failure_in_one_process_ends_all_and_one_tells_why(found):
 def test_the_first_process_decides_to_the_last_bit_and_batches_are_cut_equally(found):
     assert [one["from first"] for one in found] == [0.1, 0.1]
     assert [one["part"] for one in found] == [[5, 6], [7, 8]]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc, which is not here")
+def test_no_thread_of_the_group_outlives_it_because_python_may_abort_on_it_at_exit(found):
+    for one in found:
+        assert one["threads within"] > 0
+        assert one["threads after"] == 0
 
 
 def test_a_batch_that_cannot_be_cut_equally_is_refused():

@@ -283,9 +283,8 @@ def test_two_processes_train_as_one(toys, tmp_path):
     cohort, config = toy(toys, epochs=14, checkpoint_steps=0)
     toy_config(tmp_path / "config.json", **{**config.to_json(), "recipe": "toy"})
     (tmp_path / "cohort").symlink_to(toys / "cohort")
-    result = subprocess.run(
-        command(tmp_path, "two", processes=2), capture_output=True, text=True, check=True, timeout=300
-    )
+    start = command(tmp_path, "two", processes=2)
+    result = subprocess.run(start, stdout=subprocess.PIPE, text=True, check=True, timeout=300)
     assert result.stdout.strip().splitlines() == [str(tmp_path / "two" / "student.safetensors")]  # one process speaks
     train(cohort, tmp_path / "one", config)
     one, two = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "two"))

@@ -135,6 +135,10 @@ def joined(device: str) -> Iterator[Processes]:
     if count == 1 or torch.distributed.is_initialized():
         yield processes
         return
+    # An optimizer imports this at its first step. Imported after the group was made, it holds the group beyond its
+    # end, and a thread of the group that still lets go of a tensor while Python exits aborts the process.
+    import torch._dynamo
+
     try:
         torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     except (RuntimeError, torch.distributed.DistError) as error:
