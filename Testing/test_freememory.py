@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from REACTDistillLib.freememory import available_bytes, check_memory
 from REACTDistillLib.volume import Grid, Volume
+from REACTDistillScene.interpreter import workerLaunch
 
 # 1000 x 500 x 500 voxels without any memory behind them: 1 GB as float32
 LARGE = Volume(np.broadcast_to(np.float32(0), (1000, 500, 500)), Grid((1000, 500, 500), np.eye(4)))
@@ -28,3 +33,24 @@ def test_the_system_tells_a_number_that_can_be_true() -> None:
 def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch) -> None:
     monkeypatch.setattr("REACTDistillLib.freememory.available_bytes", lambda: None)
     check_memory([LARGE])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps memory that the worker was told to keep")
+def test_what_a_worker_keeps_for_the_next_run_goes_back_when_it_is_idle() -> None:
+    program = """
+import numpy as np
+from REACTDistillLib.freememory import give_memory_back
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+arrays = [np.ones(250_000) for _ in range(100)]  # 200 MB
+del arrays
+kept = resident() - before
+give_memory_back()
+print(kept, resident() - before)
+"""
+    environment = {**os.environ, **workerLaunch()[1]}
+    told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    kept, left = map(int, told.stdout.split())
+    assert kept > 150e6
+    assert left < 50e6

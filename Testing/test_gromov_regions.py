@@ -13,6 +13,7 @@ from REACTDistillLib.graph import cosine_distance, node_features
 from REACTDistillLib.gromov import gromov_wasserstein
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.regions import liver_regions
+from REACTDistillLib.softmasks import SoftMasks
 from REACTDistillLib.volume import Grid, Volume
 from torch import Tensor
 
@@ -22,7 +23,7 @@ pytest.importorskip("ot", reason="POT is not installed")
 def region_graphs(case: Case, grid: Grid) -> Tensor:
     """Two graphs (2, N, N) of the regions of one liver, by two random encoders of the CT: teacher and student."""
     regions = liver_regions(case.regions["liver"], case.regions["tumor"], case.sequences["ct"].grid)
-    masks = torch.from_numpy(regions.soft_masks(grid)).double()
+    masks = torch.from_numpy(SoftMasks.of(regions, grid).nodes).double()
     ct = torch.from_numpy(case.sequences["ct"].array_kji).double()[None, None].clamp(-160, 240) / 400
     ct = torch.nn.functional.interpolate(ct, grid.shape_kji, mode="area")
     graphs = []

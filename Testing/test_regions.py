@@ -107,14 +107,6 @@ def test_the_share_of_the_liver_inside_the_image_is_told():
     assert liver_regions(liver, None, grid).inside_image == 1.0
 
 
-def test_soft_masks_of_a_small_tumor_keep_its_volume_on_a_coarse_grid():
-    grid, liver = liver_box()
-    regions = liver_regions(liver, mask_at(grid, (7, 7, 7)), grid)
-    coarse = Grid.centered((19.0, 19.0, 19.0), shape_kji=(4, 4, 4), spacing_kji_mm=(10.0, 10.0, 10.0))
-    share = regions.soft_masks(coarse)[0]
-    assert share.sum() * coarse.voxel_ml == pytest.approx(0.008)
-
-
 @pytest.mark.parametrize(
     ("liver", "tumor", "words"),
     [

@@ -1,4 +1,4 @@
-"""How much memory a computer has left, and whether a case fits into it."""
+"""How much memory a computer has left, whether a case fits into it, and how unused memory goes back."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def check_memory(volumes: Iterable[Volume], *, free_bytes: int | None = None) ->
             f"Grading this case takes about {needed / _GIGABYTE:.1f} GB of memory and {free / _GIGABYTE:.1f} GB are "
             "free; close other programs, or crop the CT around the liver."
         )
+
+
+def give_memory_back() -> None:
+    """Hand memory that this process keeps for later, but does not use, back to the GPU and to the system."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc, which keeps what the worker is told to keep
+        if trim is not None:
+            trim(0)
 
 
 def available_bytes() -> int | None:

@@ -79,10 +79,6 @@ class LiverRegions:
         masks = [region.mask for region in self.regions if region.kind == kind]
         return union(masks).on(self.image) if masks else None
 
-    def soft_masks(self, grid: Grid) -> NDArray[np.float32]:
-        """Each region as a soft mask on a feature grid by area averaging, (N, K, J, I)."""
-        return np.stack([area_average(region.mask.on(self.image), grid) for region in self.regions])
-
 
 @dataclass(frozen=True, eq=False)
 class _Tumor:
@@ -106,7 +102,7 @@ class FoundLiver:
     tumors: tuple[_Tumor, ...]
 
     def divided(self) -> LiverRegions:
-        """The regions of this liver; can be done on a thread beside other work."""
+        """The regions of this liver."""
         found = _regions(self.tumors, self.whole, self.image)
         return LiverRegions(self.image, self.liver, tuple(one for one in found if one.mask.count), self.inside_image)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from .case import Case
 from .exchange import VolumeDescription, volume_from_file, volume_to_file
-from .freememory import check_memory
+from .freememory import check_memory, give_memory_back
 from .memory import Memory
 from .progress import ProgressCallback
 from .store import file_state
@@ -53,7 +52,7 @@ class Warm:
         self._volumes.clear()
         self._memories.clear()
         gc.collect()
-        _give_gpu_memory_back()
+        give_memory_back()
 
     def memory(self, holder: str) -> Memory:
         """The intermediate results of a holder's latest case."""
@@ -88,12 +87,6 @@ class Warm:
             if one["token"] not in kept:
                 kept[one["token"]] = volume_from_file(one["volume"], folder)
         return {name: kept[one["token"]] for name, one in sent.items()}
-
-
-def _give_gpu_memory_back() -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:

@@ -18,7 +18,7 @@ from .translation import tr as _
 from .uifiles import loadSection
 
 _STEPS_INTERVAL_MS = 0  # as soon as the event loop has nothing else to do
-_BUSY_INTERVAL_MS = 2
+_BUSY_INTERVAL_MS = 5
 _IDLE_INTERVAL_MS = 500  # the worker may end or give its memory back while nobody asks it
 
 

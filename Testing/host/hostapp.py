@@ -31,6 +31,8 @@ from REACTDistillScene.headless import bootHeadless
 
 __all__ = ["importModule", "install", "openModule", "processEvents", "quitApplication", "restartSettings"]
 
+_TURN_MS = 5  # how often a condition is looked at
+
 
 @qtClass
 class ModuleSelector(qt.QObject):
@@ -222,4 +224,11 @@ def processEvents(seconds=0.0, *, until=lambda: False):
         qt.application.processEvents()
         if until() or time.monotonic() >= end:
             return until()
-        time.sleep(0.005)
+        _runEventLoop(_TURN_MS)
+
+
+def _runEventLoop(milliseconds):
+    """Events are handled as they come, as in the application; a pause would add itself to all that is measured."""
+    loop = qt.QtCore.QEventLoop()
+    qt.QtCore.QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()

@@ -1,4 +1,4 @@
-"""What the networks see of a case: the grid, the normalized sequences, the soft masks of its regions."""
+"""What the networks see of a case: the grid and the normalized sequences."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import area_average, box_reached, mask_extent_ras, resample
+from ...geometry import box_reached, mask_extent_ras, resample
 from ...memory import Memory
-from ...regions import LiverRegions
 from ...volume import Box, Grid, Volume
 
 if TYPE_CHECKING:
@@ -222,13 +221,6 @@ def _check_median(liver_values: NDArray[Any]) -> None:
             f"{low:.0f} to {high:.0f}; check that this is a CT, that its rescale slope and intercept "
             "were applied, and that the mask lies on the liver."
         )
-
-
-def pool_masks(regions: LiverRegions, grid: Grid) -> NDArray[np.float32]:
-    """Soft masks of liver, all tumors and all shells on the feature grid by area averaging, (3, d, h, w)."""
-    masks = [regions.liver, regions.union_of("tumor"), regions.union_of("shell")]
-    nothing = np.zeros(grid.shape_kji, dtype=np.float32)
-    return np.stack([nothing if mask is None else area_average(mask, grid) for mask in masks])
 
 
 def cell_grid(grid: Grid, stride_kji: Sequence[int]) -> Grid:

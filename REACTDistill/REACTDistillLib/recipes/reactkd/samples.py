@@ -14,9 +14,10 @@ from ...distill import with_sequences_dropped
 from ...geometry import mask_box, resample
 from ...lowdose import low_dose_series
 from ...regions import LiverRegions, liver_regions
+from ...softmasks import SoftMasks
 from ...volume import Box, Grid, Volume
 from .curriculum import Curriculum
-from .inputs import cell_grid, exam_images, pool_masks, sequence_image, student_grid
+from .inputs import cell_grid, exam_images, sequence_image, student_grid
 
 if TYPE_CHECKING:
     from ...case import Case
@@ -32,7 +33,7 @@ def student_sample(case: Case, preparation: Preparation, stride_kji: Sequence[in
     (3, d, h, w) and the ``label`` (), -1 when unknown.
     """
     regions, grid = _regions_and_grid(case, preparation, stride_kji)
-    return _student_part(case, preparation, regions, grid, stride_kji)
+    return _student_part(case, preparation, regions, grid, SoftMasks.of(regions, grid.strided(stride_kji)))
 
 
 def training_sample(case: Case, preparation: Preparation, stride_kji: Sequence[int], curriculum: Curriculum) -> Batch:
@@ -44,20 +45,21 @@ def training_sample(case: Case, preparation: Preparation, stride_kji: Sequence[i
     zeros; ``teacher_pools``.
     """
     regions, grid = _regions_and_grid(case, preparation, stride_kji)
-    sample = _student_part(case, preparation, regions, grid, stride_kji)
+    masks = SoftMasks.of(regions, grid.strided(stride_kji))
+    sample = _student_part(case, preparation, regions, grid, masks)
     main = preparation.sequences["required"][0]
     rules = {**preparation.intensity, **curriculum.privileged}
     exam, present = exam_images(case.sequences, (main, *curriculum.privileged), regions.liver, grid, rules)
-    cells = cell_grid(grid, curriculum.teacher.stride_kji)
+    cells = SoftMasks.of(regions, cell_grid(grid, curriculum.teacher.stride_kji))
     kept = _largest(regions, curriculum.most_nodes)
     return {
         **sample,
         "exam": torch.from_numpy(exam),
         "exam_present": torch.from_numpy(present),
         "dosed": torch.from_numpy(_dosed(case, main, regions, grid, preparation, curriculum)),
-        "nodes": torch.from_numpy(_padded(regions.soft_masks(grid.strided(stride_kji))[kept], curriculum.most_nodes)),
-        "teacher_nodes": torch.from_numpy(_padded(regions.soft_masks(cells)[kept], curriculum.most_nodes)),
-        "teacher_pools": torch.from_numpy(pool_masks(regions, cells)),
+        "nodes": torch.from_numpy(_padded(masks.nodes[kept], curriculum.most_nodes)),
+        "teacher_nodes": torch.from_numpy(_padded(cells.nodes[kept], curriculum.most_nodes)),
+        "teacher_pools": torch.from_numpy(cells.pools),
     }
 
 
@@ -67,9 +69,7 @@ def _regions_and_grid(case: Case, preparation: Preparation, stride_kji: Sequence
     return regions, student_grid(regions.liver, preparation, stride_kji)
 
 
-def _student_part(
-    case: Case, preparation: Preparation, regions: LiverRegions, grid: Grid, stride_kji: Sequence[int]
-) -> Batch:
+def _student_part(case: Case, preparation: Preparation, regions: LiverRegions, grid: Grid, masks: SoftMasks) -> Batch:
     names = preparation.sequence_names
     image, present = exam_images(case.sequences, names, regions.liver, grid, preparation.intensity)
     label = -1 if case.label is None else preparation.classes.index(case.label)
@@ -77,7 +77,7 @@ def _student_part(
         "image": torch.from_numpy(image),
         "present": torch.from_numpy(present),
         "required": torch.tensor([name in preparation.sequences["required"] for name in names]),
-        "pools": torch.from_numpy(pool_masks(regions, grid.strided(stride_kji))),
+        "pools": torch.from_numpy(masks.pools),
         "label": torch.tensor(label),
     }
 
