@@ -18,6 +18,7 @@ from REACTDistillLib import recipes
 from REACTDistillLib.__main__ import main
 from REACTDistillLib.cohort import Cohort, CohortEntry, file_sha256
 from REACTDistillLib.files import write_volume
+from REACTDistillLib.judgedgrades import judged_grades
 from REACTDistillLib.metrics import classification_scores
 from REACTDistillLib.recipes import Preparation, Readout, Stage, Update
 from REACTDistillLib.volume import Grid, Volume
@@ -119,6 +120,9 @@ class ToyRecipe:
         odds = np.exp(readout.logits / temperature)
         scores = classification_scores(odds / odds.sum(axis=1, keepdims=True), readout.labels)
         return {"score": scores["macro_auc"], "macro_auc": scores["macro_auc"]}
+
+    def judge(self, network, preparation, validation, held_out):
+        return judged_grades(self, network, preparation, validation, held_out)
 
 
 def _halve_the_head(networks) -> None:

@@ -110,6 +110,7 @@ class Card:
             if found is _MISSING or not holds(found):
                 raise _refusal(source, path, found, expected)
         _check_sequences_agree(content, source)
+        _check_classes(content, source)
         return cls(**{**content, "classes": tuple(content["classes"])})
 
 
@@ -196,5 +197,13 @@ def _check_sequences_agree(content: Mapping[str, Any], source: str) -> None:
         if both:
             raise _refusal(source, f"{section}.optional", both, "no name that is required too")
     sequences = sorted(content["sequences"]["required"] + content["sequences"]["optional"])
+    if not sequences:
+        raise _refusal(source, "sequences", content["sequences"], "at least one sequence, required or optional")
     if sorted(content["intensity"]) != sequences:
         raise _refusal(source, "intensity", sorted(content["intensity"]), f"one rule for each of {shown(sequences)}")
+
+
+def _check_classes(content: Mapping[str, Any], source: str) -> None:
+    """A grade is a choice between classes; a segmentation may have one region."""
+    if content["task"] == "grade" and len(content["classes"]) < 2:
+        raise _refusal(source, "classes", content["classes"], "at least two classes to choose from")

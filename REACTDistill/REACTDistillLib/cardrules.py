@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-TASKS = ("grade",)
+TASKS = ("grade", "segment")
 LARGEST_AXIS = 1024  # voxels along one axis of a grid; a card that asks for more would exhaust the memory
 
 # Whether a value from JSON is what it should be. True and false are ints to Python, hence type() and not isinstance().
@@ -88,7 +88,7 @@ RULES: dict[str, _Rule] = {
     "network.name": _TEXT,
     "network.config": _OBJECT,
     "sequences": _OBJECT,
-    "sequences.required": ("a list of at least one name", lambda names: _are_names(names) and len(names) > 0),
+    "sequences.required": _NAMES,
     "sequences.optional": _NAMES,
     "regions": _OBJECT,
     "regions.required": _NAMES,
@@ -100,7 +100,7 @@ RULES: dict[str, _Rule] = {
         'for each sequence an object of "kind", texts and numbers, low below high',
         lambda rules: is_object(rules) and all(map(_is_intensity_rule, rules.values())),
     ),
-    "classes": ("a list of at least two different names", lambda names: _are_names(names) and len(names) > 1),
+    "classes": ("a list of at least one name, all different", lambda names: _are_names(names) and len(names) > 0),
     "metrics": ("for each subset of sequences an object of numbers", _are_metrics),
     "training": _OBJECT,
     "training.cohort": _TEXT,

@@ -1,4 +1,4 @@
-"""The end of a run: scores on the held-out fold, temperature, student file with its card."""
+"""The end of a run: scores on the held-out fold, student file with its card."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import __version__
 from .card import Card
 from .checkpoint import load_tensors, load_weights
 from .cohort import Cohort
-from .recipes import Batch, Preparation, Recipe
+from .recipes import Batch, Judgment, Preparation, Recipe
 from .runfolder import STUDENT_FILE, RunFolder
 from .student import save_student
 from .trainingconfig import TrainingConfig
@@ -67,33 +67,16 @@ def final_scores(
 
 
 def deploy(trained: Trained, samples: Mapping[str, Sequence[Batch]], folder: RunFolder) -> None:
-    """Write the student file of a run: best weights, temperature fitted on the validation part, held-out scores.
-
-    The scores of the card are those of the student in use, with its temperature.
-    """
+    """Write the student file of a run: best weights, and a card with what the recipe judges of them."""
     network = trained.recipe.build_network(trained.preparation.network)
     best = folder.best_path("student")
     load_weights(network, load_tensors(best)[0], best.name)
-    calibration = _calibration(trained.recipe, network, samples["validation"])
-    held_out = samples["held_out"]
-    scores = scores_of(trained.recipe, network, held_out, temperature=calibration["temperature"])
-    save_student(folder.path / STUDENT_FILE, network, _card(trained, _rounded(scores, len(held_out)), calibration))
+    network.eval()
+    judgment = trained.recipe.judge(network, trained.preparation, samples["validation"], samples["held_out"])
+    save_student(folder.path / STUDENT_FILE, network, _card(trained, judgment))
 
 
-def _rounded(scores: Mapping[str, float], cases: int) -> dict[str, float]:
-    """The scores for the card; "score" is one of the others."""
-    return {**{name: round(value, 4) for name, value in scores.items() if name != "score"}, "cases": cases}
-
-
-def _calibration(recipe: Recipe, network: Module, samples: Sequence[Batch]) -> dict[str, Any]:
-    from .calibration import fit_temperature
-
-    readout = recipe.read(network.eval(), samples)
-    temperature = fit_temperature(readout.logits, readout.labels)
-    return {"temperature": round(float(temperature), 6), "fitted_on": "validation", "cases": len(samples)}
-
-
-def _card(trained: Trained, scores: Mapping[str, float], calibration: Mapping[str, Any]) -> Card:
+def _card(trained: Trained, judgment: Judgment) -> Card:
     cohort, config, preparation = trained.cohort, trained.config, trained.preparation
     return Card(
         name=config.name,
@@ -109,8 +92,8 @@ def _card(trained: Trained, scores: Mapping[str, float], calibration: Mapping[st
         },
         intensity=preparation.intensity,
         classes=preparation.classes,
-        metrics={"+".join(preparation.sequences["required"]): scores},
-        calibration=calibration,
+        metrics=judgment.metrics,
+        calibration=judgment.calibration,
         training={
             "cohort": cohort.name,
             "cohort_sha256": cohort.sha256,

@@ -99,6 +99,14 @@ class Readout:
     labels: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Judgment:
+    """What a card tells of a trained student: numbers by name for each subset of sequences, and its calibration."""
+
+    metrics: Mapping[str, Mapping[str, float]]
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+
+
 def preparation_of(card: Card) -> Preparation:
     """The preparation that a student was trained with."""
     return Preparation(
@@ -147,6 +155,11 @@ class Recipe(Protocol):
 
         ``temperature`` is what logits are divided by.
         """
+
+    def judge(
+        self, network: Module, preparation: Preparation, validation: Sequence[Batch], held_out: Sequence[Batch]
+    ) -> Judgment:
+        """What the card tells of a trained student: fitted on the validation samples, scored on the held-out ones."""
 
     def predict(
         self,

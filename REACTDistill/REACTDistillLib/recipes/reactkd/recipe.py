@@ -12,8 +12,9 @@ import torch
 from ...attention import class_evidence
 from ...calibration import softmax
 from ...distill import ramp_up, taught_by
+from ...judgedgrades import judged_grades
 from ...metrics import classification_scores
-from .. import Batch, Networks, Preparation, Readout, Stage, Update
+from .. import Batch, Judgment, Networks, Preparation, Readout, Stage, Update
 from .curriculum import Curriculum
 from .grading import TASK, grade
 from .losses import Nodes, focal_loss, graph_terms, region_nodes, total_loss
@@ -118,6 +119,16 @@ class ReactKD:
         readout = self.read(network, (sample for sample in samples if int(sample["label"]) >= 0))
         scores = classification_scores(softmax(readout.logits, temperature), readout.labels)
         return {"score": scores["macro_auc"], **scores}
+
+    @torch.inference_mode()
+    def judge(
+        self,
+        network: torch.nn.Module,
+        preparation: Preparation,
+        validation: Sequence[Batch],
+        held_out: Sequence[Batch],
+    ) -> Judgment:
+        return judged_grades(self, network, preparation, validation, held_out)
 
     @torch.inference_mode()
     def evidence(self, network: torch.nn.Module, sample: Batch) -> torch.Tensor:
