@@ -118,7 +118,8 @@ def test_every_url_of_this_repository_in_the_extension_names_a_file_that_exists(
 
 
 @pytest.mark.parametrize(
-    "icon", ["Resources/Icons/REACTDistillExtension.png", "REACTDistill/Resources/Icons/REACTDistill.png"]
+    "icon",
+    ["Resources/Icons/REACTDistillExtension.png", *(f"{name}/Resources/Icons/{name}.png" for name in MODULES)],
 )
 def test_icons_are_png_of_128_by_128(icon: str) -> None:
     header = (ROOT / icon).read_bytes()[:24]

@@ -4,7 +4,14 @@ import math
 
 import pytest
 import torch
-from REACTDistillLib.distill import ramp_up, softened_divergence, taught_by, with_sequences_dropped
+from REACTDistillLib.distill import (
+    bernoulli_divergence,
+    ramp_up,
+    softened,
+    softened_divergence,
+    taught_by,
+    with_sequences_dropped,
+)
 
 # Two classes: logits (0, 2 ln 3) at T = 2 are probabilities (1/4, 3/4), logits (0, 0) are (1/2, 1/2).
 EVEN, SURE = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 2 * math.log(3.0)]])
@@ -74,3 +81,31 @@ def test_certain_dropout_keeps_exactly_one_and_none_keeps_all():
     three = torch.ones(3, dtype=torch.bool)
     assert int(with_sequences_dropped(three, 1.0, generator).sum()) == 1
     assert with_sequences_dropped(three, 0.0, generator).tolist() == [True, True, True]
+
+
+def test_the_bernoulli_divergence_is_that_of_two_outcomes_by_hand():
+    # At T = 2 the teacher's logit 2 ln 3 is 3/4, the student's 0 is 1/2.
+    teacher = softened(torch.tensor([2 * math.log(3.0)]), 2.0)
+    expected = 4 * (0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5))
+    assert bernoulli_divergence(torch.tensor([0.0]), teacher, 2.0).item() == pytest.approx(expected, rel=1e-6)
+    two_classes = softened_divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 2 * math.log(3.0)]]), 2.0)
+    assert expected == pytest.approx(two_classes.item(), rel=1e-6)
+
+
+def test_the_bernoulli_divergence_is_a_number_for_the_surest_answers_and_zero_for_equal_ones():
+    logits = torch.tensor([200.0, -200.0, 3.0])
+    assert bernoulli_divergence(logits, softened(logits, 1.0), 1.0).tolist() == pytest.approx([0.0] * 3, abs=1e-6)
+    assert bernoulli_divergence(-logits[:2], softened(logits[:2], 1.0), 1.0).tolist() == pytest.approx([200.0] * 2)
+
+
+def test_no_gradient_of_the_bernoulli_divergence_goes_to_the_teacher():
+    student, teacher = torch.tensor([0.0], requires_grad=True), torch.tensor([2 * math.log(3.0)], requires_grad=True)
+    bernoulli_divergence(student, softened(teacher, 2.0), 2.0).sum().backward()
+    assert teacher.grad is None
+    assert student.grad.item() == pytest.approx(2 * (0.5 - 0.75))  # T^2 / T (q - p)
+
+
+@pytest.mark.parametrize("function", [softened, lambda z, t: bernoulli_divergence(z, z.sigmoid(), t)])
+def test_a_temperature_of_zero_softens_nothing(function):
+    with pytest.raises(ValueError, match=r"must be above 0, got 0\.0"):
+        function(torch.tensor([1.0]), 0.0)

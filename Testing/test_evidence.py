@@ -3,7 +3,18 @@
 import json
 
 import pytest
-from REACTDistillLib.evidence import ALL, ALONE, TEACHER, EvidencePlan, Variant, evidence, markdown, summary
+import REACTDistillLib.evidence as evidence_file
+from REACTDistillLib.evidence import (
+    ALL,
+    ALONE,
+    TEACHER,
+    EvidencePlan,
+    Variant,
+    evidence,
+    markdown,
+    summary,
+    tables_text,
+)
 from REACTDistillLib.phantomcohort import write_phantom_cohort
 from REACTDistillLib.recipes.reactkd.ablation import PLANS
 from REACTDistillLib.trainingconfig import TrainingConfig
@@ -34,6 +45,47 @@ def test_the_table_reads_as_markdown():
     assert "| all | 0.735 ± 0.019 | +0.035 | 0.031 | 18% |" in lines
     assert lines[2] == "| student alone | 0.700 ± 0.000 |  |  |  |"
     assert lines[-1].startswith("| teacher |")
+
+
+def test_a_plan_without_teachers_is_held_against_its_own_baseline():
+    table = summary([{"both": 0.70 + n / 100, "dropout": 0.70} for n in range(1, 7)], baseline="dropout")
+    assert [row["variant"] for row in table] == ["dropout", "both"]
+    assert table[1]["gain"] == pytest.approx(0.035)
+    assert table[1]["p"] == pytest.approx(0.03125)
+    assert table[1]["recovered"] is None
+    lines = markdown(table, "AURC").splitlines()
+    assert lines[0] == "| variant | AURC, mean ± sd | gain | p |"
+    assert lines[2:] == ["| dropout | 0.700 ± 0.000 |  |  |", "| both | 0.735 ± 0.019 | +0.035 | 0.031 |"]
+
+
+def test_a_plan_of_several_scores_has_a_table_of_each(tmp_path, monkeypatch):
+    write_phantom_cohort(tmp_path / "cohort", count=4, folds=2, shape_kji=(12, 12, 12))
+    trained = []
+
+    def run(cohort, folder, variant, config, memory):
+        trained.append((variant.name, config.fold, dict(config.weights)))
+        gain = 0.1 if variant.name == "both" else 0.0
+        return {"student": {"dice": 0.5 + gain, "aurc": 0.6 + config.fold / 10 + gain, "other": 1.0}}
+
+    monkeypatch.setattr(evidence_file, "_run", run)
+    plan = EvidencePlan(
+        TrainingConfig(),
+        (Variant("dropout"), Variant("both")),
+        folds=(0, 1),
+        seeds=(0,),
+        scores=("dice", "aurc"),
+        baseline="dropout",
+    )
+    content = evidence(tmp_path / "cohort" / "cohort.json", tmp_path / "out", plan)
+    assert trained == [("dropout", 0, {}), ("both", 0, {}), ("dropout", 1, {}), ("both", 1, {})]
+    assert content["runs"][0]["scores"] == {"dropout": 0.5, "both": 0.6}
+    means = {name: [row["mean"] for row in table] for name, table in content["tables"].items()}
+    assert means == {"dice": [0.5, 0.6], "aurc": [0.65, 0.75]}
+    assert content["table"] == content["tables"]["dice"]
+    assert "| variant | mean Dice over subsets, mean ± sd | gain | p |" in tables_text(content)
+    assert (tmp_path / "out" / "evidence.md").read_text() == tables_text(content)
+    assert evidence(tmp_path / "cohort" / "cohort.json", tmp_path / "out", plan)["tables"] == content["tables"]
+    assert len(trained) == 4
 
 
 @pytest.mark.parametrize("name", ["phantoms", "glioma"])

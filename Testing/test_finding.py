@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from REACTDistillLib.files import read_volume
+from REACTDistillLib.files import read_image, read_volume
 from REACTDistillLib.finding import Finding, Provenance
 from REACTDistillLib.graph import RegionGraph
+from REACTDistillLib.segmentation import Segmentation
 from REACTDistillLib.volume import Box, Grid, Volume
 
 BOX = Box((3, 1, 2), (5, 4, 6))
@@ -100,3 +101,74 @@ def test_a_folder_that_is_no_result_and_a_later_format_are_refused(finding, tmp_
     (folder / "finding.json").write_text(json.dumps({**header, "format": 9}))
     with pytest.raises(ValueError, match="format 9"):
         Finding.load(folder)
+
+
+def segmented(finding, names=("WT", "TC", "ET"), *, with_maps=True):
+    """A Finding of nested masks in the box of the fixture; each has one voxel more than the next inner one."""
+    part = finding.grid.cropped(BOX)
+    masks = {}
+    for number, name in enumerate(names):
+        array = np.zeros(part.shape_kji, bool)
+        array[0, 0, : len(names) - number] = True
+        masks[name] = Volume(array, part)
+    maps = {name: Volume(np.linspace(0, 1, 24).reshape(2, 3, 4), part) for name in names}
+    volumes_ml = {name: float(mask.array_kji.sum()) for name, mask in masks.items()}
+    said = Segmentation(masks, maps if with_maps else None, volumes_ml, {"sentence": "Good.", "dice": {"WT": 0.9}})
+    return replace(
+        finding, task="segment", probabilities={}, shown_class="", attention=None, graph=None, segmentation=said
+    )
+
+
+@pytest.mark.parametrize("names", [("WT", "TC", "ET"), ("WT",), ("left/lobe", "right lobe")], ids="+".join)
+def test_a_segmentation_comes_back_to_the_last_bit(finding, tmp_path, names):
+    made = segmented(finding, names)
+    again = Finding.load(made.save(tmp_path / "result")).segmentation
+    assert list(again.masks) == list(names)
+    for name in names:
+        assert again.masks[name].is_mask
+        assert again.masks[name].grid.same_as(made.segmentation.grid)
+        assert np.array_equal(again.masks[name].array_kji, made.segmentation.masks[name].array_kji)
+        assert np.array_equal(
+            again.probability_maps[name].array_kji, made.segmentation.probability_maps[name].array_kji
+        )
+    assert (again.volumes_ml, again.expectation) == (made.segmentation.volumes_ml, made.segmentation.expectation)
+
+
+@pytest.mark.parametrize(("convention", "values"), [("brats2023", [3, 1, 2, 0]), ("brats2020", [4, 1, 2, 0])])
+def test_the_label_map_has_every_voxel_of_the_image_in_the_convention_named(finding, tmp_path, convention, values):
+    folder = segmented(finding, with_maps=False).save(tmp_path / "result", convention=convention)
+    labels = read_image(folder / "segmentation.nrrd")
+    assert labels.grid.same_as(finding.grid)
+    assert labels.array.dtype == np.uint8
+    assert labels.array[3, 1, 2:6].tolist() == values
+    assert np.count_nonzero(labels.array) == 3
+    header = json.loads((folder / "finding.json").read_text())
+    assert header["segmentation"]["files"]["convention"] == convention
+    assert header["segmentation"]["nested"] == ["WT", "TC", "ET"]
+    assert "not a medical device" in header["notices"][0]
+    assert sorted(path.name for path in folder.iterdir()) == ["finding.json", "segmentation.nrrd"]
+    assert Finding.load(folder).segmentation.masks["TC"].array_kji.sum() == 2
+
+
+def test_a_result_of_masks_is_replaced_by_one_without(finding, tmp_path):
+    segmented(finding, ("WT",)).save(tmp_path / "result")
+    assert (tmp_path / "result" / "mask_WT.nrrd").exists()
+    finding.save(tmp_path / "result")
+    assert not (tmp_path / "result" / "mask_WT.nrrd").exists()
+
+
+def test_masks_of_another_image_or_of_two_grids_are_refused(finding):
+    made = segmented(finding)
+    with pytest.raises(ValueError, match="not voxels of the reference image"):
+        replace(made, grid=Grid((6, 5, 7), np.eye(4)))
+    elsewhere = Volume(np.zeros((6, 5, 7), bool), finding.grid)
+    with pytest.raises(ValueError, match='"TC" does not lie on the grid'):
+        replace(made.segmentation, masks={**made.segmentation.masks, "TC": elsewhere})
+    with pytest.raises(ValueError, match="needs a volume in ml for each"):
+        replace(made.segmentation, volumes_ml={})
+
+
+def test_a_result_of_an_earlier_version_knows_no_segmentation(finding):
+    header = finding.to_json()
+    del header["segmentation"]
+    assert Finding.from_json(header, finding.attention).segmentation is None

@@ -9,10 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from REACTDistillLib.descent import Assignments, Transports, descended
 from REACTDistillLib.graph import cosine_distance, node_features
 from REACTDistillLib.gromov import (
-    THOROUGH,
-    Effort,
     GromovWasserstein,
     Solver,
     gromov_wasserstein,
@@ -105,13 +104,11 @@ def test_equal_graphs_and_permuted_copies_are_at_distance_zero(graph: Callable[[
     assert one_pair(one, one[order][:, order]).value.item() < 1e-6
 
 
-def test_the_thorough_value_is_the_minimum_over_all_permutations_and_the_fast_one_is_near() -> None:
+def test_the_value_is_near_the_minimum_over_all_permutations() -> None:
     excess = []
     for seed in range(8):
         source, target = cosine_graph(6, seed), cosine_graph(6, 100 + seed)
         least = best_permutation_value(source, target)
-        thorough = one_pair(source, target, solver=Solver(effort=THOROUGH))
-        assert thorough.value.item() == pytest.approx(least)
         excess.append(one_pair(source, target).value.item() / least - 1)
     assert min(excess) == pytest.approx(0.0, abs=1e-9)
     assert sum(excess) / len(excess) < 0.1
@@ -220,28 +217,66 @@ def test_autocast_and_half_precision_change_nothing_beyond_rounding() -> None:
     assert torch.equal(result.value, gromov_wasserstein(*(distance.float() for distance in half)).value)
 
 
+def cluster_graph(nodes: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    centers = torch.randn(4, 6, generator=generator, dtype=torch.float64)
+    chosen = centers[torch.randint(4, (nodes,), generator=generator)]
+    distance = cosine_distance(chosen + 0.3 * torch.randn(nodes, 6, generator=generator, dtype=torch.float64))
+    return distance.fill_diagonal_(0.0)
+
+
+@pytest.mark.parametrize("graph", [cosine_graph, cluster_graph, point_graph])
 @pytest.mark.parametrize("one_size", [True, False])
-def test_values_are_not_above_those_of_pot_on_most_random_graphs(one_size: bool) -> None:
+def test_values_are_below_those_of_pot_on_random_graphs(graph: Callable[[int, int], Tensor], one_size: bool) -> None:
     pytest.importorskip("ot", reason="POT is not installed")
     rng = np.random.default_rng(0)
     sizes = [(int(n), int(n if one_size else m)) for n, m in rng.integers(12, 25, (24, 2))]
-    source, source_mask = padded([cosine_graph(n, n) for n, _ in sizes])
-    target, target_mask = padded([cosine_graph(m, 70 + m) for _, m in sizes])
-    source, target = (torch.where(distance == 7.0, 0.0, distance) for distance in (source, target))
-    # Between graphs of two sizes masses split, and the fast search is not enough.
-    effort = Effort() if one_size else THOROUGH
-    ours = gromov_wasserstein(source, target, source_mask, target_mask, solver=Solver(effort=effort)).value
+    source, source_mask = padded([graph(n, index) for index, (n, _) in enumerate(sizes)])
+    target, target_mask = padded([graph(m, 70 + index) for index, (_, m) in enumerate(sizes)])
+    ours = gromov_wasserstein(source, target, source_mask, target_mask).value
     pot = gromov_wasserstein(source, target, source_mask, target_mask, solver="pot").value
-    assert (ours <= pot * (1 + 1e-6)).double().mean().item() >= (0.95 if one_size else 0.85)
-    assert (1 - ours / pot).mean().item() > (0.2 if one_size else 0.08)
+    assert (ours <= pot * (1 + 1e-6)).double().mean().item() >= 0.95
+    assert (1 - ours / pot).mean().item() > 0.05
     best = gromov_wasserstein(source, target, source_mask, target_mask, solver="best").value
     assert (best <= pot * (1 + 1e-6)).all()
 
 
-def test_more_starts_never_raise_the_value() -> None:
-    source, target = point_graph(11, 1)[None], point_graph(14, 2)[None]
-    few, many = (gromov_wasserstein(source, target, solver=Solver(effort=Effort(starts=n))) for n in (1, 8))
-    assert many.value.item() <= few.value.item() + 1e-12
+def test_ranks_of_two_sizes_are_coupled_by_equal_masses() -> None:
+    transports = Transports(np.zeros((2, 2)), np.zeros((3, 3)), np.zeros((2, 3)))
+    # The lower half of the source, node 1, holds all of target node 2 and half of node 0.
+    plan = transports.ranked(np.array([1, 0]), np.array([2, 0, 1]))
+    assert (plan * 6).tolist() == pytest.approx(np.array([[1, 2, 0], [1, 0, 2]]))
+    assert (
+        Assignments(np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((3, 3))).ranked(
+            np.array([1, 0, 2]), np.array([2, 0, 1])
+        )
+    ).tolist() == [0, 2, 1]
+
+
+def test_softening_changes_the_objective_of_assignments_by_a_constant() -> None:
+    rng = np.random.default_rng(0)
+    source, target = (-point_graph(6, 1).numpy(), point_graph(6, 2).numpy())
+    plain = Assignments(
+        *(graph - graph.mean(0) - graph.mean(1)[:, None] + graph.mean() for graph in (source, target)),
+        rng.normal(size=(6, 6)),
+    )
+    softened = plain.softened(0.3, -0.2)
+    orders = [rng.permutation(6) for _ in range(5)]
+    change = [softened.value(o, softened.slope(o)) - plain.value(o, plain.slope(o)) for o in orders]
+    assert change == pytest.approx([change[0]] * 5)
+    assert abs(change[0]) > 0.1
+
+
+def test_a_descent_from_the_even_plan_ends_at_the_value_of_pot() -> None:
+    pytest.importorskip("ot", reason="POT is not installed")
+    source, target = point_graph(15, 1), point_graph(15, 2)
+    graphs = [graph.numpy() for graph in (source, target)]
+    assignments = Assignments(-graphs[0], graphs[1], np.zeros((15, 15)))
+    start = assignments.best(-np.outer(*(graph.sum(0) for graph in graphs)))
+    plan, value = descended(assignments, [start], 100)
+    assert value == pytest.approx(-(graphs[0] * graphs[1][plan][:, plan]).sum())
+    expected = one_pair(source, target, solver="pot").value.item()
+    assert ((graphs[0] - graphs[1][plan][:, plan]) ** 2).mean() == pytest.approx(expected)
 
 
 def test_fused_lies_between_structure_and_cost() -> None:
@@ -261,7 +296,7 @@ def test_fused_lies_between_structure_and_cost() -> None:
         + 0.5 * sum(cost[i, o[i]].item() for i in range(5)) / 5
         for o in itertools.permutations(range(5))
     )
-    assert both.value.item() == pytest.approx(least)
+    assert least - 1e-9 <= both.value.item() < 1.1 * least
 
 
 def test_fused_of_two_sizes_follows_the_cost() -> None:
@@ -338,7 +373,7 @@ def test_what_cannot_be_compared_is_refused_in_one_sentence(
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
-    [({"alpha": 1.5}, "alpha"), ({"epsilon": 0.0}, "epsilon > 0"), ({"effort": Effort(starts=0)}, "one start")],
+    [({"alpha": 1.5}, "alpha"), ({"epsilon": 0.0}, "epsilon > 0")],
 )
 def test_a_solver_out_of_range_is_refused(settings: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -354,3 +389,18 @@ def test_pot_is_asked_for_when_it_is_missing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "ot.gromov", None)
     with pytest.raises(ValueError, match=r"need the package POT; install reactdistill\[train\]"):
         one_pair(GOOD[0], GOOD[0], solver="pot")
+
+
+@pytest.mark.parametrize(
+    ("module", "target", "sentence"),
+    [
+        ("scipy.optimize", GOOD[0], r"needs the package scipy; install reactdistill\[train\]"),
+        ("ot.lp.emd_wrap", GOOD[0, :2, :2], r"of two sizes need the package POT; install reactdistill\[train\]"),
+    ],
+)
+def test_packages_of_linear_problems_are_asked_for_when_missing(
+    monkeypatch: pytest.MonkeyPatch, module: str, target: Tensor, sentence: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ValueError, match=sentence):
+        one_pair(GOOD[0], target)

@@ -103,3 +103,15 @@ def test_what_is_no_finished_run_is_one_sentence(tmp_path, config, words):
         (tmp_path / "config.json").write_text(config)
     with pytest.raises(ValueError, match=words):
         subject_of(tmp_path)
+
+
+def test_a_student_that_segments_is_judged_on_the_cases_with_a_truth_whatever_their_label():
+    regions = ({"wt": "wt.nrrd"}, {"brain": "brain.nrrd"}, {"et": "et.nrrd", "wt": "wt.nrrd"})
+    entries = tuple(replace(entry(n, n, None), regions=one) for n, one in enumerate(regions))
+    cohort = replace(COHORT, classes=("glioma",), entries=entries)
+    part = part_of(cohort, card(cohort_sha256="0" * 64), FILE, None, truths=("wt", "et"))
+    assert ids(part) == ["c0", "c2"]
+    assert part.name.startswith("all cases with a truth of")
+    assert part.warnings == ("1 cases without a truth were left out.",)
+    with pytest.raises(ValueError, match="the cases have: brain, et, wt"):
+        part_of(cohort, card(), FILE, None, truths=("tc",))

@@ -6,6 +6,9 @@ import time
 
 import numpy as np
 import pytest
+from REACTDistillLib.__main__ import main
+from REACTDistillLib.brain import brain_case
+from REACTDistillLib.cohort import Cohort
 from REACTDistillLib.phantom import (
     GRADES,
     Patient,
@@ -269,6 +272,42 @@ class TestCohort:
         with pytest.raises(ValueError, match="already exists and is not empty"):
             write_phantom_cohort(tmp_path, count=3, folds=3)
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+    def test_a_cohort_of_brains_has_one_class_and_reads_back_to_the_bit(self, tmp_path):
+        cohort = write_phantom_cohort(
+            tmp_path / "brains", kind="brain", count=3, seed=4, folds=3, shape_kji=(12, 14, 16)
+        )
+        assert cohort.synthetic
+        assert cohort.name == "brain phantoms 4 to 6"
+        assert cohort.classes == ("glioma",)
+        assert sorted(entry.fold for entry in cohort.entries) == [0, 1, 2]
+        assert [entry.id for entry in cohort.entries] == [f"brain_phantom_0000{seed}" for seed in (4, 5, 6)]
+        loaded, drawn = cohort.entries[1].load(), brain_case(5, shape_kji=(12, 14, 16))
+        assert loaded.label == "glioma"
+        for name, volume in {**drawn.sequences, **drawn.regions}.items():
+            other = {**loaded.sequences, **loaded.regions}[name]
+            assert np.array_equal(volume.array_kji, other.array_kji)
+            assert volume.is_mask == other.is_mask
+
+    def test_an_unknown_kind_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match='no phantom of the kind "knee"; there are'):
+            write_phantom_cohort(tmp_path / "knees", kind="knee", count=3, folds=3)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_brains_without_a_grade_are_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="no grade to leave out; ask for 0 without a label, not 2"):
+            write_phantom_cohort(tmp_path / "brains", kind="brain", count=3, folds=3, unlabeled=2)
+
+    def test_the_command_line_writes_brains(self, tmp_path, capsys):
+        options = ["phantoms", "--out", str(tmp_path / "brains"), "--kind", "brain"]
+        assert main([*options, "--count", "2", "--folds", "2", "--shape", "8", "9", "10"]) == 0
+        assert "2 synthetic patients" in capsys.readouterr().out
+        assert sorted(Cohort.read(tmp_path / "brains" / "cohort.json").entries[0].sequences) == [
+            "flair",
+            "t1",
+            "t1ce",
+            "t2",
+        ]
 
     def test_cancelling_leaves_nothing(self, tmp_path):
         def cancel(stage, done, total):

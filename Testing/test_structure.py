@@ -13,7 +13,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MODULE = REPOSITORY / "REACTDistill"
 BACKEND = sorted((MODULE / "REACTDistillLib").rglob("*.py"))
 ADAPTER = sorted((MODULE / "REACTDistillScene").rglob("*.py"))
-SOURCES = [*BACKEND, *ADAPTER, MODULE / "REACTDistill.py"]
+SOURCES = [
+    *BACKEND,
+    *ADAPTER,
+    MODULE / "REACTDistill.py",
+    MODULE.parent / "MissingModalitySeg" / "MissingModalitySeg.py",
+]
 HEAVY = {"torch", "monai", "pydicom", "highdicom", "skimage", "sklearn", "scipy"}
 # The files of a recipe define networks and losses; nothing imports them before one is needed.
 

@@ -16,6 +16,7 @@ import pytest
 from REACTDistillLib.exchange import volume_from_file, volume_to_file
 from REACTDistillLib.finding import Finding
 from REACTDistillLib.volume import Grid, Volume
+from segmenting_samples import save_segmenting_student
 
 MODULE = Path(__file__).resolve().parents[1] / "REACTDistill"
 
@@ -195,6 +196,45 @@ def test_a_case_is_graded_as_by_predict_and_stays_warm(worker, tmp_path) -> None
     other = next(name for name in finding.probabilities if name != finding.predicted_class)
     again = worker.ask(2, **{**request, "shown_class": other})["answer"]["finding"]
     assert (again["probabilities"], again["shown_class"]) == (expected.probabilities, other)
+
+
+def test_a_case_is_segmented_as_by_predict_with_masks_and_maps_in_files(worker, tmp_path) -> None:
+    from REACTDistillLib.brain import brain_case
+    from REACTDistillLib.case import Case
+    from REACTDistillLib.predict import predict
+    from REACTDistillLib.segmentation import Segmentation
+
+    student = save_segmenting_student(tmp_path / "segmenter.safetensors")
+    sequences = {name: brain_case(2).sequences[name] for name in ("flair", "t1ce")}
+    sent = {name: {"token": name, "volume": volume_to_file(one, tmp_path, name)} for name, one in sequences.items()}
+    request = {
+        "task": "predict",
+        "holder": "panel",
+        "folder": str(tmp_path),
+        "student": str(student),
+        "device": "cpu",
+        "shown_class": None,
+        "reference": "flair",
+        "with_probabilities": True,
+        "sequences": sent,
+        "regions": {},
+    }
+    answer = worker.ask(1, **request)["answer"]
+    masks = {name: volume_from_file(one, tmp_path) for name, one in answer["masks"].items()}
+    maps = {name: volume_from_file(one, tmp_path) for name, one in answer["probability_maps"].items()}
+    said = Segmentation.from_json(answer["finding"]["segmentation"], masks, maps)
+    finding = Finding.from_json(answer["finding"], answer["attention"], said)
+    expected = predict(Case(sequences), student, device="cpu", with_probabilities=True).segmentation
+    assert finding.segmentation.volumes_ml == expected.volumes_ml  # type: ignore[union-attr]
+    for name in ("WT", "TC", "ET"):
+        assert masks[name].is_mask
+        assert np.array_equal(masks[name].array_kji, expected.masks[name].array_kji)
+        assert np.array_equal(maps[name].array_kji, expected.probability_maps[name].array_kji)
+    for one in sent.values():
+        one["volume"] = None  # the worker still has them
+    again = worker.ask(2, **{**request, "with_probabilities": False})["answer"]
+    assert again["probability_maps"] is None
+    assert again["finding"]["segmentation"]["volumes_ml"] == expected.volumes_ml
 
 
 def test_volumes_that_the_worker_never_had_are_asked_for(worker, tmp_path) -> None:

@@ -10,18 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
-from .casefiles import case_from_files
 from .errors import sentence_of
 from .evaluatecommand import add_evaluate
 from .evidencecommand import add_evidence
-from .finding import NOT_A_MEDICAL_DEVICE, Finding, check_result_folder
-from .progress import Cancelled, ProgressCallback, json_progress, write_event
+from .finding import NOT_A_MEDICAL_DEVICE
+from .predictcommand import add_predict
+from .progress import Cancelled, write_event
 from .traincommand import add_train
-
-_REGION_HELP = (
-    "mask file, DICOM SEG, RTSTRUCT or folder; FILE:NAME or FILE:5 takes one region out of it; "
-    "given several times, the regions are joined"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_predict(commands.add_parser("predict", help="grade one case from files"))
+    add_predict(commands.add_parser("predict", help="grade or segment one case from files"), _text_progress)
     _add_batch(commands.add_parser("batch", help="grade many cases from files"))
     _add_series(commands.add_parser("series", help="list the DICOM series of a folder"))
     _add_card(commands.add_parser("card", help="show the card of a student file"))
@@ -60,59 +55,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands.add_parser("export", help="write a student as ONNX or as MONAI Bundle"))
     _add_worker(commands.add_parser("worker", help="serve requests as JSON lines on stdin, for an application"))
     return parser
-
-
-def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ct", required=True, help="CT: NIfTI, NRRD, MetaImage or a DICOM folder")
-    parser.add_argument("--series", help="series instance UID, when the DICOM folder holds several")
-    parser.add_argument("--liver", action="append", help=_REGION_HELP)
-    parser.add_argument("--tumor", action="append", help=_REGION_HELP)
-    parser.add_argument("--student", help="student file; the demo student of this version when left out")
-    parser.add_argument("--out", required=True, type=Path, help="new folder for the result")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--progress", default="text", choices=["text", "json"], help="json: one event a line on stdout")
-    parser.set_defaults(run=_predict)
-
-
-def _predict(options: argparse.Namespace) -> None:
-    from .predict import predict
-    from .shipped import demo_student
-
-    check_result_folder(options.out)
-    student = options.student or demo_student("grade")
-    finding = predict(
-        case_from_files(options.ct, options.liver, options.tumor, series=options.series),
-        student,
-        device=options.device,
-        progress=_progress(options.progress),
-    )
-    folder = finding.save(options.out)
-    if options.progress == "json":
-        write_event("result", folder=str(folder))
-    else:
-        _print_finding(finding, folder)
-
-
-def _print_finding(finding: Finding, folder: Path) -> None:
-    for name, probability in finding.probabilities.items():
-        print(f"{name:>12}  {probability:.4f}")
-    if finding.graph is not None:
-        print(f"\n{'region':>12}  {'ml':>8}  importance")
-        for name, volume, value in zip(
-            finding.graph.names, finding.graph.volumes_ml, finding.graph.importance, strict=True
-        ):
-            print(f"{name:>12}  {volume:8.1f}  {value:+.3f}")
-    print()
-    for notice in finding.notices():
-        print(notice)
-    made_by = finding.provenance
-    print(
-        f"{made_by.student} {made_by.student_version} on {made_by.device}, {made_by.seconds:.2f} s; written to {folder}"
-    )
-
-
-def _progress(kind: str) -> ProgressCallback:
-    return json_progress if kind == "json" else _text_progress
 
 
 def _text_progress(stage: str, done: int, total: int) -> None:
@@ -170,6 +112,7 @@ def _card(options: argparse.Namespace) -> None:
 
 def _add_phantoms(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, help="new folder for the cohort")
+    parser.add_argument("--kind", default="liver", help="liver (CT and PET, grades) or brain (four MR sequences)")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--unlabeled", type=int, default=0, help="how many more without a grade")
     parser.add_argument("--folds", type=int, default=5)
@@ -185,6 +128,7 @@ def _phantoms(options: argparse.Namespace) -> None:
     cohort = write_phantom_cohort(
         options.out,
         count=options.count,
+        kind=options.kind,
         seed=options.seed,
         folds=options.folds,
         unlabeled=options.unlabeled,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,34 @@ def case_from_files(
     ct: Path | str, liver: Sequence[str] | None, tumor: Sequence[str] | None, *, series: str | None = None
 ) -> Case:
     """A Case from files; ``liver`` and ``tumor`` are region specifications (see ``masks.read_region``), joined."""
+    given = {"liver": liver, "tumor": tumor}
+    regions = {name: specifications for name, specifications in given.items() if specifications}
+    return case_from_named_files({"ct": ct}, regions, series=series)
+
+
+def case_from_named_files(
+    sequences: Mapping[str, Path | str], regions: Mapping[str, Sequence[str]], *, series: str | None = None
+) -> Case:
+    """A Case from image files by sequence and region specifications by region (see ``masks.read_region``), joined.
+
+    ``series`` is the one to take from a DICOM folder that holds several. Contours are put on the voxels of the first
+    sequence by name. Raises ValueError, one sentence, without a sequence, for an empty name, for a ``series`` of more
+    than one sequence and as reading does.
+    """
     from .files import read_volume
 
-    if "" in (str(ct), *(liver or ()), *(tumor or ())):
+    if not sequences:
+        raise ValueError("No image was given; name at least one sequence.")
+    if series is not None and len(sequences) > 1:
+        raise ValueError(
+            "A series can be named for one sequence only; give each sequence as a file or folder of its own."
+        )
+    if "" in (*map(str, sequences.values()), *(one for given in regions.values() for one in given)):
         # As a path "" is the current folder, and whatever lies there would be graded.
-        raise ValueError("An empty name was given for the CT or a mask; name a file or a folder.")
-    volume = read_volume(ct, series=series)
-    regions = {"liver": liver, "tumor": tumor}
-    masks = {name: _joined_region(given, volume) for name, given in regions.items() if given}
-    return Case({"ct": volume}, masks)
+        raise ValueError("An empty name was given for an image or a mask; name a file or a folder.")
+    images = {name: read_volume(path, series=series) for name, path in sequences.items()}
+    reference = images[min(images)]
+    return Case(images, {name: _joined_region(given, reference) for name, given in regions.items()})
 
 
 def _joined_region(specifications: Sequence[str], image: Volume) -> Volume:

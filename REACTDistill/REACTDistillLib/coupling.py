@@ -1,8 +1,4 @@
-"""Couplings of two distributions: Sinkhorn's, feasible ones, and the vertices of the polytope of all of them.
-
-A vertex is held in units of 1 / (n m) for n source and m target nodes: every source node gives m units, every target
-node takes n, and all arithmetic on them is exact in float32.
-"""
+"""Couplings of two distributions: Sinkhorn's, and exactly feasible ones."""
 
 from __future__ import annotations
 
@@ -38,15 +34,6 @@ def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, epsilon: float = 0.05, iteratio
     return torch.where(here, (kernel + u[:, :, None] + v[:, None, :]).exp(), 0.0)
 
 
-def balanced(plan: Tensor, a: Tensor, b: Tensor, iterations: int) -> Tensor:
-    """The plan (B, N, M) scaled in place by rows and columns, in turn, towards the marginals a (B, N) and b (B, M)."""
-    tiny = 1e-30
-    for _ in range(iterations):
-        plan.mul_((a / plan.sum(2).clamp_(min=tiny))[:, :, None])
-        plan.mul_((b / plan.sum(1).clamp_(min=tiny))[:, None, :])
-    return plan
-
-
 def feasible(plan: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """The plan (B, N, M) with row sums a and column sums b exactly: what is too much is cut, the rest spread evenly."""
     tiny = 1e-30
@@ -55,38 +42,3 @@ def feasible(plan: Tensor, a: Tensor, b: Tensor) -> Tensor:
     missing_rows, missing_columns = (a - plan.sum(2)).clamp(min=0), (b - plan.sum(1)).clamp(min=0)
     total = missing_rows.sum(1).clamp(min=tiny)[:, None, None]
     return plan + missing_rows[:, :, None] * missing_columns[:, None, :] / total
-
-
-def vertex(plan: Tensor, supply: Tensor, demand: Tensor) -> Tensor:
-    """A vertex (B, N, M) near the plan, in units: where the plan is large, mass goes first.
-
-    ``supply`` (B, N) and ``demand`` (B, M) are whole numbers. In each round every row asks the column it has most mass
-    for; a column serves all who ask if it can, else the one with the largest entry.
-    """
-    import torch
-
-    units = torch.zeros_like(plan)
-    left = torch.where((demand > 0)[:, None, :], plan, -1.0)
-    supply, demand = supply.clone(), demand.clone()
-    while bool((supply > 0).any()):
-        wish, column = left.max(2)  # (B, N)
-        asked = torch.zeros_like(demand).scatter_add(1, column, supply)
-        first = _is_first(wish.masked_fill(supply <= 0, -2.0), column, demand.shape[1])
-        room = demand.gather(1, column)
-        served = (asked.gather(1, column) <= room) | first
-        moved = torch.minimum(supply, room) * served
-        units.scatter_add_(2, column[:, :, None], moved[:, :, None])
-        supply = supply - moved
-        demand = demand.scatter_add(1, column, -moved)
-        left.masked_fill_((demand <= 0)[:, None, :], -1.0)
-    return units
-
-
-def _is_first(wish: Tensor, column: Tensor, columns: int) -> Tensor:
-    """Whether a row (B, N) has the largest wish of all rows that ask the same column; of equals, one has."""
-    import torch
-
-    place = wish.argsort(1, descending=True).argsort(1)  # 0 is the largest
-    best = torch.full((len(wish), columns), wish.shape[1], device=wish.device)
-    best = best.scatter_reduce(1, column, place, "amin")
-    return best.gather(1, column) == place

@@ -1,182 +1,167 @@
-"""Descent over couplings: exchanges of mass between cells that lower a quadratic objective, many in each round."""
+"""Conditional gradient over the couplings of two graphs: each step takes the best plan of the slope, solved exactly.
+
+Between graphs of one size that is an assignment, between graphs of two sizes a transport of equal masses.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from .swaps import LEAST_GAIN, span, swap_order
+import numpy as np
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Callable
 
-_KINDS = 3
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+# Pivots of a transport of 48 nodes are some hundreds.
+_MOST_PIVOTS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Quadratic:
-    """The objective F(U) = -2 <S U T, U> - 4 <bonus, U> of a plan U (B, N, M).
+class Couplings:
+    """Plans of two graphs, with the objective F(U) = -<S U T, U> + 2 <linear, U> that is to fall.
 
-    ``source`` S (B, N, N) and ``target`` T (B, M, M) are symmetric, ``bonus`` is (B, N, M) or None for zero.
+    ``source`` is -S (N, N), ``target`` is T (M, M), both symmetric; ``linear`` is (N, M).
     """
 
-    source: Tensor
-    target: Tensor
-    bonus: Tensor | None = None
+    source: Array
+    target: Array
+    linear: Array
 
-    def slope(self, plan: Tensor) -> Tensor:
-        """S U T + bonus, (B, N, M): the gradient of F divided by -4."""
-        product = self.source @ plan @ self.target
-        return product if self.bonus is None else product + self.bonus
+    def slope(self, plan: Array) -> Array:
+        """Half the gradient of F at a plan, (N, M)."""
+        raise NotImplementedError
 
-    def only(self, chosen: Tensor) -> Quadratic:
-        """The objective of some pairs of the batch."""
-        bonus = None if self.bonus is None else self.bonus[chosen]
-        return Quadratic(self.source[chosen], self.target[chosen], bonus)
+    def best(self, cost: Array) -> Array:
+        """The plan of the least <cost, U>."""
+        raise NotImplementedError
 
-    def transposed(self) -> Quadratic:
-        """The same objective of the plan turned over, (B, M, N)."""
-        return Quadratic(self.target, self.source, None if self.bonus is None else self.bonus.mT)
+    def value(self, plan: Array, slope: Array) -> float:
+        """F of a plan from the slope at it."""
+        raise NotImplementedError
 
-    def at(self, plan: Tensor, slope: Tensor) -> Tensor:
-        """F, (B,)."""
-        total = slope if self.bonus is None else slope + self.bonus
-        return -2.0 * (total * plan).sum((1, 2))
+    def ranked(self, source_order: Array, target_order: Array) -> Array:
+        """The plan that couples the first nodes of one order (N,) with the first of the other (M,), and so on."""
+        raise NotImplementedError
 
+    def fill(self, masses: Array, plan: Array) -> None:
+        """Write the plan into zeros (N, M), as masses of sum 1."""
+        raise NotImplementedError
 
-def swapped(units: Tensor, objective: Quadratic, rounds: int) -> Tensor:
-    """The plan (B, N, M) after swaps of source nodes, then of target nodes, that lower F; ``rounds`` of each."""
-    for here, there in ((objective.source, objective.target), (objective.target, objective.source)):
-        bonus = None if objective.bonus is None else objective.bonus @ units.mT
-        order = swap_order(here, units @ there @ units.mT, units.sum(2) > 0, rounds, bonus)
-        units = units.gather(1, order[:, :, None].expand_as(units)).mT
-        objective = objective.transposed()
-    return units.contiguous()
+    def softened(self, source_shift: float, target_shift: float) -> Couplings:
+        """The same plans, where S and T have lost a multiple of the identity each.
 
-
-def exchanged(units: Tensor, objective: Quadratic, rounds: int) -> Tensor:
-    """The vertex (B, N, M) after exchanges between pairs of cells that lower F.
-
-    In a round each row offers its best exchange, and all that share no row and no column are made at once; together
-    they may do worse than the best alone, which is then made instead. F falls in every round and marginals stay. Pairs
-    of graphs that no round of any kind improved are set aside.
-    """
-    import torch
-
-    state, plans = _Vertex.of(units, objective), units.clone()
-    active = torch.arange(len(plans), device=plans.device)
-    idle = torch.zeros_like(active)
-    for turn in range(rounds):
-        state, better = state.improved(turn % _KINDS)
-        idle = (idle + 1).masked_fill(better, 0)
-        going = idle < _KINDS
-        if bool(going.all()):
-            continue
-        plans[active] = state.plan
-        active, idle, state = active[going], idle[going], state.only(going)
-        if not len(active):
-            return plans
-    plans[active] = state.plan
-    return plans
+        F is concave, so that its slope at a plan speaks for that plan. With shifts of the mean eigenvalue it hardly
+        does; for graphs of one size F changes by a constant only, as an assignment keeps the norm of T.
+        """
+        source, target = self.source.copy(), self.target.copy()
+        source.reshape(-1)[:: len(source) + 1] += source_shift
+        target.reshape(-1)[:: len(target) + 1] -= target_shift
+        return type(self)(source, target, self.linear)
 
 
-@dataclass(frozen=True, eq=False)
-class _Vertex:
-    """Vertices on their way down: plan in units and slope (B, N, M), objective (B,), spans of the distances."""
+class Assignments(Couplings):
+    """Couplings of graphs of one size, in units of 1 / N: a plan (N,) holds the target node of each source node."""
 
-    objective: Quadratic
-    spans: tuple[Tensor, Tensor]
-    plan: Tensor
-    slope: Tensor
-    value: Tensor
+    @cached_property
+    def _row(self) -> Array:
+        return np.arange(0, self.linear.size, len(self.linear))
 
-    @classmethod
-    def of(cls, units: Tensor, objective: Quadratic) -> _Vertex:
-        slope = objective.slope(units)
-        spans = span(objective.source), span(objective.target)
-        return cls(objective, spans, units, slope, objective.at(units, slope))
+    @cached_property
+    def _ones(self) -> Array:
+        return np.ones_like(self.linear[0])
 
-    def only(self, chosen: Tensor) -> _Vertex:
-        """The state of some pairs of the batch."""
-        spans = self.spans[0][chosen], self.spans[1][chosen]
-        return _Vertex(self.objective.only(chosen), spans, self.plan[chosen], self.slope[chosen], self.value[chosen])
+    def slope(self, plan: Array) -> Array:
+        slope = self.source @ self.target[plan]
+        slope += self.linear
+        return slope
 
-    def improved(self, kind: int) -> tuple[_Vertex, Tensor]:
-        """The state after one round, and which pairs (B,) are better for it."""
-        import torch
+    def best(self, cost: Array) -> Array:
+        return _assignment()(cost)[1]
 
-        moves = _offers(self.plan, self.slope, self.spans, kind)
-        good = moves.gain < -LEAST_GAIN / self.plan.shape[1] * self.value.abs()[:, None]
-        units = moves.applied(self.plan, _apart(moves, self.plan.shape[2]) & good)
-        slope = self.objective.slope(units)
-        value = self.objective.at(units, slope)
-        first = torch.zeros_like(good).scatter(1, moves.gain.argmin(1, keepdim=True), True) & good
-        worse = value > self.value + (moves.gain * first).sum(1)
-        if bool(worse.any()):
-            units = torch.where(worse[:, None, None], moves.applied(self.plan, first), units)
-            slope = self.objective.slope(units)
-            value = self.objective.at(units, slope)
-        return _Vertex(self.objective, self.spans, units, slope, value), good.any(1)
+    def value(self, plan: Array, slope: Array) -> float:
+        cells = self._row + plan
+        # A product with ones is faster than a sum.
+        return float((slope.take(cells) + self.linear.take(cells)) @ self._ones)
+
+    def ranked(self, source_order: Array, target_order: Array) -> Array:
+        plan = np.empty_like(target_order)
+        plan[source_order] = target_order
+        return plan
+
+    def fill(self, masses: Array, plan: Array) -> None:
+        masses[np.arange(len(plan)), plan] = 1.0 / len(plan)
 
 
-@dataclass(frozen=True, eq=False)
-class _Moves:
-    """One exchange per row i: units go from (i, l) and (k, j) to (i, j) and (k, l). All (B, N), indices but for two."""
+class Transports(Couplings):
+    """Couplings of graphs of two sizes, as masses (N, M) of sum 1."""
 
-    j: Tensor
-    k: Tensor
-    l: Tensor
-    amount: Tensor
-    gain: Tensor
+    def slope(self, plan: Array) -> Array:
+        slope = self.source @ plan @ self.target
+        slope += self.linear
+        return slope
 
-    def applied(self, units: Tensor, chosen: Tensor) -> Tensor:
-        """The units (B, N, M) after the chosen exchanges (B, N), which share no row and no column."""
-        import torch
+    def best(self, cost: Array) -> Array:
+        masses = (np.full(count, 1.0 / count) for count in cost.shape)
+        return _transport()(*masses, np.ascontiguousarray(cost, np.float64), _MOST_PIVOTS, 1)[0]
 
-        amount = self.amount * chosen
-        columns = units.shape[2]
-        row = torch.arange(units.shape[1], device=units.device) * columns
-        flat = units.flatten(1)
-        for cell, signed in (
-            (row + self.j, amount),
-            (row + self.l, -amount),
-            (self.k * columns + self.j, -amount),
-            (self.k * columns + self.l, amount),
-        ):
-            flat = flat.scatter_add(1, cell, signed)
-        return flat.view_as(units)
+    def value(self, plan: Array, slope: Array) -> float:
+        return float(np.vdot(slope, plan) + np.vdot(self.linear, plan))
 
+    def ranked(self, source_order: Array, target_order: Array) -> Array:
+        n, m = len(source_order), len(target_order)
+        # In units of 1 / (n m), every source node ends at a multiple of m and every target node at one of n.
+        first = np.unique(np.concatenate([np.arange(n) * m, np.arange(m) * n]))
+        plan = np.zeros((n, m))
+        plan[source_order[first // m], target_order[first // n]] = np.diff(first, append=n * m) / (n * m)
+        return plan
 
-def _offers(units: Tensor, slope: Tensor, spans: tuple[Tensor, Tensor], kind: int) -> _Moves:
-    """The best exchange of every row when l is one cell of each row and k one of each column, chosen in three ways."""
-    import torch
-
-    rows, columns = units.shape[1:]
-    # Of cells with equal units the lower slope decides, not the order of the nodes.
-    tie = 0.4 * slope / slope.abs().amax((1, 2), keepdim=True).clamp(min=1e-30)
-    key = (tie, tie - units, tie + units)[kind]
-    held = torch.where(units > 0, key, torch.inf)
-    l, k = held.argmin(2), held.argmin(1)  # (B, N), (B, M)
-    amount = torch.minimum(units.gather(2, l[:, :, None]), units.gather(1, k[:, None, :]))  # (B, N, M)
-    corner = slope.gather(1, k[:, :, None].expand(-1, -1, columns))  # (B, M, M): rows k of the slope
-    corner = corner.gather(2, l[:, None, :].expand(-1, columns, -1)).mT  # (B, N, M): slope at (k, l)
-    change = slope + corner - slope.gather(2, l[:, :, None]) - slope.gather(1, k[:, None, :])
-    span_source = spans[0].gather(2, k[:, None, :].expand(-1, rows, -1))
-    span_target = spans[1].gather(1, l[:, :, None].expand(-1, -1, columns))
-    gain = -4.0 * amount * (change + 2.0 * amount * span_source * span_target)
-    best, j = gain.min(2)
-    return _Moves(j, k.gather(1, j), l, amount.gather(2, j[:, :, None])[:, :, 0], best)
+    def fill(self, masses: Array, plan: Array) -> None:
+        masses[:] = plan
 
 
-def _apart(moves: _Moves, columns: int) -> Tensor:
-    """Which rows (B, N) may move at once: the best of all that touch their rows and columns."""
-    import torch
+def descended(couplings: Couplings, starts: list[Array], most_steps: int) -> tuple[Array, float]:
+    """A plan reached from the lowest of the starts by at most so many steps that all lower F, and F there."""
+    plan, slope, value = min((_at(couplings, start) for start in starts), key=lambda found: found[2])
+    least = 16 * np.finfo(slope.dtype).eps  # a smaller gain is rounding
+    for _ in range(most_steps):
+        following = couplings.best(slope)
+        if following.tobytes() == plan.tobytes():
+            break
+        following, slope, next_value = _at(couplings, following)
+        if next_value >= value - least * abs(value):
+            break
+        plan, value = following, next_value
+    return plan, value
 
-    rank = moves.gain.argsort(1).argsort(1)
-    rows = rank.scatter_reduce(1, moves.k, rank, "amin")
-    reached = torch.full((len(rank), columns), rank.shape[1], device=rank.device)
-    for column in (moves.j, moves.l):
-        reached = reached.scatter_reduce(1, column, rank, "amin")
-    best_rows = torch.minimum(rows, rows.gather(1, moves.k))
-    best_columns = torch.minimum(reached.gather(1, moves.j), reached.gather(1, moves.l))
-    return (rank <= best_rows) & (rank <= best_columns)
+
+def found_value(found: tuple[Array, float]) -> float:
+    """F of what ``descended`` returns."""
+    return found[1]
+
+
+def _at(couplings: Couplings, plan: Array) -> tuple[Array, Array, float]:
+    slope = couplings.slope(plan)
+    return plan, slope, couplings.value(plan, slope)
+
+
+def _assignment() -> Callable[..., Any]:
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError:
+        raise ValueError("Gromov-Wasserstein needs the package scipy; install reactdistill[train].") from None
+    return linear_sum_assignment
+
+
+def _transport() -> Callable[..., Any]:
+    """POT's network simplex without the checks of ``ot.emd``, which take as long as the solution."""
+    try:
+        from ot.lp.emd_wrap import emd_c
+    except ImportError:
+        raise ValueError("graphs of two sizes need the package POT; install reactdistill[train].") from None
+    return emd_c

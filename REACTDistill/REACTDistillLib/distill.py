@@ -57,3 +57,29 @@ def with_sequences_dropped(present: Tensor, probability: float, generator: Gener
         return kept
     kept[torch.where(present, draws, -1.0).argmax()] = True
     return kept
+
+
+def softened(logits: Tensor, temperature: float) -> Tensor:
+    """Probabilities sigmoid(z / T) of independent regions, of the shape of ``logits``; no gradient goes through them.
+
+    Raises ValueError for a temperature that is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"the temperature of distillation must be above 0, got {temperature}.")
+    return (logits.detach().float() / temperature).sigmoid()
+
+
+def bernoulli_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(p || sigmoid(z_s / T)) of the two outcomes "in the region" and "not", per element.
+
+    ``student`` are logits z_s, ``teacher`` probabilities p at the same temperature (``softened``), of one shape; no
+    gradient goes to the teacher. The divergence for overlapping regions, whose outputs are sigmoids and no softmax.
+    """
+    import torch
+    from torch.nn.functional import logsigmoid
+
+    if not temperature > 0:
+        raise ValueError(f"the temperature of distillation must be above 0, got {temperature}.")
+    scaled, inside = student.float() / temperature, teacher.detach()
+    negative_entropy = torch.xlogy(inside, inside) + torch.xlogy(1 - inside, 1 - inside)
+    return temperature**2 * (negative_entropy - inside * logsigmoid(scaled) - (1 - inside) * logsigmoid(-scaled))

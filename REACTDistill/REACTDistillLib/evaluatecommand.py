@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .finding import NOT_A_MEDICAL_DEVICE
 from .heldout import ALL
 from .progress import ProgressCallback, json_progress, write_event
+from .segmentationscores import MISSED_RULES
+
+if TYPE_CHECKING:
+    from .heldout import Part
+
+Scored = tuple[float, float, float]
 
 
 def add_evaluate(parser: argparse.ArgumentParser, text_progress: ProgressCallback) -> None:
@@ -19,8 +27,8 @@ def add_evaluate(parser: argparse.ArgumentParser, text_progress: ProgressCallbac
     parser.add_argument("--cohort", required=True, type=Path, help="cohort.json")
     parser.add_argument("--out", required=True, type=Path, help="new folder for the report")
     parser.add_argument("--fold", type=_fold, help=f'fold to judge on, or "{ALL}"; the held-out one when left out')
-    parser.add_argument("--doses", type=float, nargs="+", default=[], help="simulated doses to judge at as well")
-    parser.add_argument("--dose-model", default="line_integrals", choices=["line_integrals", "transmission"])
+    _add_grade_options(parser.add_argument_group("of a student that grades"))
+    _add_segment_options(parser.add_argument_group("of a student that segments"))
     parser.add_argument("--samples", type=int, default=1000, help="bootstrap samples of the intervals")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=["auto", "cpu", "cuda", "mps"])
@@ -28,15 +36,71 @@ def add_evaluate(parser: argparse.ArgumentParser, text_progress: ProgressCallbac
     parser.set_defaults(run=lambda options: _evaluate(options, text_progress))
 
 
+def _add_grade_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--doses", type=float, nargs="+", default=[], help="simulated doses to judge at as well")
+    group.add_argument("--dose-model", default="line_integrals", choices=["line_integrals", "transmission"])
+
+
+def _add_segment_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--truth",
+        action="append",
+        default=[],
+        type=_truth,
+        metavar="CLASS=REGION",
+        help="region of a case that is the truth of a class, as WT=tumor; else as trained, or named as the class",
+    )
+    group.add_argument("--missed", default="image_diagonal", choices=list(MISSED_RULES), help="HD95 of missed regions")
+    group.add_argument("--overlays", type=int, default=2, help="of how many cases a slice is shown")
+    group.add_argument(
+        "--beside",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="REPORT",
+        help="reports of other students on the same cases, to stand beside this one",
+    )
+
+
 def _fold(text: str) -> int | str:
     return ALL if text == ALL else int(text)
 
 
+def _truth(text: str) -> tuple[str, str]:
+    name, separator, region = text.partition("=")
+    if not (name and separator and region):
+        raise argparse.ArgumentTypeError(f'"{text}" names no class and region; write it as WT=tumor')
+    return name, region
+
+
 def _evaluate(options: argparse.Namespace, text_progress: ProgressCallback) -> None:
+    """Judge by the task of the student, write the report and print the scores."""
+    from .heldout import subject_of
+    from .student import read_card
+
+    json_lines = options.progress == "json"
+    report = json_progress if json_lines else text_progress
+    card = read_card(subject_of(options.run_folder or options.student).student)
+    judge = {"grade": _graded, "segment": _segmented}[card.task]
+    part, scores = judge(options, report)
+    if json_lines:
+        write_event("result", folder=str(options.out))
+        return
+    print(part.name)
+    for name, (value, low, high) in scores.items():
+        print(f"{name:>16}  {value:.4f}  ({low:.4f} to {high:.4f})")
+    for sentence in (*part.warnings, NOT_A_MEDICAL_DEVICE):
+        print(sentence)
+    print(f"Report written to {options.out}")
+
+
+def _graded(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Part, Mapping[str, Scored]]:
     from .cohort import Cohort
     from .evaluate import EvaluationConfig, evaluate
     from .readings import AS_MEASURED, Conditions
 
+    if options.truth or options.beside:
+        raise ValueError("--truth and --beside are for students that segment; this one grades.")
     config = EvaluationConfig(
         fold=options.fold,
         device=options.device,
@@ -44,19 +108,31 @@ def _evaluate(options: argparse.Namespace, text_progress: ProgressCallback) -> N
         samples=options.samples,
         command=_command(options),
     )
-    json_lines = options.progress == "json"
-    report = json_progress if json_lines else text_progress
     source = options.run_folder or options.student
-    evaluation = evaluate(source, Cohort.read(options.cohort), options.out, config, progress=report)
-    if json_lines:
-        write_event("result", folder=str(options.out))
-        return
-    print(evaluation.part.name)
-    for name, (value, low, high) in evaluation.conditions[AS_MEASURED].overall.items():
-        print(f"{name:>16}  {value:.4f}  ({low:.4f} to {high:.4f})")
-    for sentence in (*evaluation.part.warnings, NOT_A_MEDICAL_DEVICE):
-        print(sentence)
-    print(f"Report written to {options.out}")
+    evaluation = evaluate(source, Cohort.read(options.cohort), options.out, config, progress=progress)
+    return evaluation.part, evaluation.conditions[AS_MEASURED].overall
+
+
+def _segmented(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Part, Mapping[str, Scored]]:
+    from .cohort import Cohort
+    from .subsetevaluation import SubsetConfig, evaluate_subsets
+
+    if options.doses:
+        raise ValueError("--doses is for students that grade a CT; this one segments.")
+    config = SubsetConfig(
+        fold=options.fold,
+        device=options.device,
+        targets=dict(options.truth),
+        missed=options.missed,
+        samples=options.samples,
+        seed=options.seed,
+        overlays=options.overlays,
+        beside=tuple(options.beside),
+        command=_command(options),
+    )
+    source = options.run_folder or options.student
+    evaluation = evaluate_subsets(source, Cohort.read(options.cohort), options.out, config, progress=progress)
+    return evaluation.part, evaluation.summary
 
 
 def _command(options: argparse.Namespace) -> str:
@@ -66,4 +142,10 @@ def _command(options: argparse.Namespace) -> str:
     words += [] if options.fold is None else ["--fold", str(options.fold)]
     if options.doses:
         words += ["--doses", *(f"{dose:g}" for dose in options.doses), "--dose-model", options.dose_model]
+    for name, region in options.truth:
+        words += ["--truth", f"{name}={region}"]
+    if options.missed != "image_diagonal":
+        words += ["--missed", options.missed]
+    if options.beside:
+        words += ["--beside", *(folder.name for folder in options.beside)]
     return shlex.join([*words, "--samples", str(options.samples), "--seed", str(options.seed)])

@@ -24,6 +24,13 @@ from .train import train
 from .trainingconfig import TrainingConfig
 
 ALONE, ALL, TEACHER = "student alone", "all", "teacher"
+SCORE_NAMES = {
+    "macro_auc": "macro AUC",
+    "dice": "mean Dice over subsets",
+    "aurc": "AURC",
+    "dice_1": "Dice, 1 sequence",
+    **{f"dice_{n}": f"Dice, {n} sequences" for n in range(2, 5)},
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ class EvidencePlan:
     """What is trained: ``config`` for every run, the ``variants``, the ``folds`` and ``seeds`` in use.
 
     ``labeled_share``: share of the patients outside the held-out fold whose label is used; the others count as cases
-    without one. The first variant trains the teachers; the others use them.
+    without one. ``scores``: the held-out scores that the tables are of, the main one first. ``baseline``: the variant
+    that the others are held against. Where there are teachers, the first variant trains them and the others use them.
     """
 
     config: TrainingConfig
@@ -53,12 +61,16 @@ class EvidencePlan:
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
     labeled_share: float = 1.0
+    scores: tuple[str, ...] = ("macro_auc",)
+    baseline: str = ALONE
 
 
 def evidence(
     cohort_file: Path, out: Path, plan: EvidencePlan, *, jobs: int = 1, progress: ProgressCallback = silent
 ) -> dict[str, Any]:
-    """Train every variant for every fold and seed, and return the table; ``evidence.json`` in ``out`` holds it too.
+    """Train every variant for every fold and seed, and return the tables; ``evidence.json`` in ``out`` holds them too.
+
+    "table" is of the main score of the plan, "tables" of each by name.
 
     Each pair of fold and seed is one job; several ``jobs`` run at a time, each in a process with one thread. What
     ``out`` already holds of the same plan and cohort is not trained again, so a stopped command goes on where it stood.
@@ -78,7 +90,7 @@ def evidence(
                 finished.result()
                 progress("evidence", done, len(units))
     rows = [json.loads(_unit_file(out, fold, seed).read_text(encoding="utf-8")) for fold, seed in units]
-    table = summary([row["scores"] for row in rows])
+    tables = {name: summary(_of_score(rows, name), baseline=plan.baseline) for name in plan.scores}
     content = {
         "cohort": cohort.name,
         "cohort_sha256": cohort.sha256,
@@ -86,24 +98,40 @@ def evidence(
         "labeled_share": plan.labeled_share,
         "config": plan.config.to_json(),
         "runs": [{"fold": fold, "seed": seed, **row} for (fold, seed), row in zip(units, rows, strict=True)],
-        "table": table,
+        "table": tables[plan.scores[0]],
+        "tables": tables,
         "seconds": round(time.perf_counter() - started, 1),
     }
     write_whole(out / "evidence.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_whole(out / "evidence.md", markdown(table).encode())
+    write_whole(out / "evidence.md", tables_text(content).encode())
     return content
 
 
-def summary(runs: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """One row per variant from the scores of each run: mean, sd, gain over the student alone, p, share of the gap.
+def tables_text(content: Mapping[str, Any]) -> str:
+    """All tables of ``evidence`` as Markdown, one after the other."""
+    return "\n".join(markdown(table, SCORE_NAMES.get(name, name)) for name, table in content["tables"].items())
 
-    ``p`` is a two-sided Wilcoxon signed-rank test of the paired runs against the student alone, None for fewer than 5
-    runs or no difference. ``recovered`` is the gain as a share of the distance from the student alone to the teacher.
+
+def _of_score(rows: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, float]]:
+    """One score of each variant, run by run; a run with one score only has no others."""
+    runs = [
+        row.get("all_scores") or {variant: {name: score} for variant, score in row["scores"].items()} for row in rows
+    ]
+    return [{variant: scores[name] for variant, scores in run.items()} for run in runs]
+
+
+def summary(runs: Sequence[Mapping[str, float]], *, baseline: str = ALONE) -> list[dict[str, Any]]:
+    """One row per variant from the scores of each run: mean, sd, gain over the baseline, p, share of the gap.
+
+    ``p`` is a two-sided Wilcoxon signed-rank test of the paired runs against the baseline, None for fewer than 5 runs
+    or no difference. ``recovered`` is the gain as a share of the distance from the baseline to the teacher, None
+    without a teacher that is better.
     """
-    alone = [run[ALONE] for run in runs]
-    gap = statistics.mean(run[TEACHER] for run in runs) - statistics.mean(alone)
+    alone = [run[baseline] for run in runs]
+    teachers = [run[TEACHER] for run in runs if TEACHER in run]
+    gap = statistics.mean(teachers) - statistics.mean(alone) if teachers else 0.0
     rows = []
-    for name in sorted(runs[0], key=_row_order):
+    for name in sorted(runs[0], key=lambda name: _row_order(name, baseline)):
         values = [run[name] for run in runs]
         gain = statistics.mean(values) - statistics.mean(alone)
         rows.append(
@@ -119,20 +147,22 @@ def summary(runs: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _row_order(name: str) -> int:
-    """The student alone first, everything together and the teacher last; the order of others stays."""
-    return {ALONE: 0, ALL: 2, TEACHER: 3}.get(name, 1)
+def _row_order(name: str, baseline: str) -> int:
+    """The baseline first, everything together and the teacher last; the order of others stays."""
+    return {baseline: 0, ALL: 2, TEACHER: 3}.get(name, 1)
 
 
-def markdown(table: Sequence[Mapping[str, Any]]) -> str:
-    """The table as Markdown."""
-    lines = ["| variant | macro AUC, mean ± sd | gain | p | share of the gap |", "| --- | --- | --- | --- | --- |"]
-    for row in table:
-        spread = "" if row["sd"] is None else f" ± {row['sd']:.3f}"
+def markdown(table: Sequence[Mapping[str, Any]], score: str = "macro AUC") -> str:
+    """The table as Markdown, the baseline in its first row; a share of the gap only where there is a teacher."""
+    has_teacher = any(row["variant"] == TEACHER for row in table)
+    head = ["variant", f"{score}, mean ± sd", "gain", "p", *(["share of the gap"] if has_teacher else [])]
+    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
+    for number, row in enumerate(table):
+        mean = f"{row['mean']:.3f}" + ("" if row["sd"] is None else f" ± {row['sd']:.3f}")
         p = "" if row["p"] is None else f"{row['p']:.3f}"
-        share = "" if row["recovered"] is None or row["variant"] == ALONE else f"{row['recovered']:.0%}"
-        gain = "" if row["variant"] == ALONE else f"{row['gain']:+.3f}"
-        lines.append(f"| {row['variant']} | {row['mean']:.3f}{spread} | {gain} | {p} | {share} |")
+        gain = f"{row['gain']:+.3f}" if number else ""
+        share = [f"{row['recovered']:.0%}" if number and row["recovered"] is not None else ""] if has_teacher else []
+        lines.append(f"| {' | '.join([row['variant'], mean, gain, p, *share])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -164,7 +194,7 @@ def _unit(cohort_file: Path, out: Path, plan: EvidencePlan, fold: int, seed: int
     key_of_samples = cohort.sha256
     cohort = with_fewer_labels(cohort, plan.labeled_share, seed=seed, kept_fold=fold)
     memory = _memory_of(key_of_samples)
-    scores: dict[str, float] = {}
+    scores: dict[str, dict[str, float]] = {}
     seconds: dict[str, float] = {}
     teachers: dict[str, str] = {}
     for variant in plan.variants:
@@ -172,11 +202,14 @@ def _unit(cohort_file: Path, out: Path, plan: EvidencePlan, fold: int, seed: int
         folder = out / "runs" / f"fold{fold}_seed{seed}" / variant.name.replace(" ", "_").replace("/", "_")
         held_out = _run(cohort, folder, variant, replace(plan.config, fold=fold, seed=seed, weights=teachers), memory)
         seconds[variant.name] = round(time.perf_counter() - started, 1)
-        scores[variant.name] = held_out["student"]["macro_auc"]
+        scores[variant.name] = {name: held_out["student"][name] for name in plan.scores}
         if "teachers" in held_out:
-            scores[TEACHER] = held_out["teachers"]["macro_auc"]
+            scores[TEACHER] = {name: held_out["teachers"][name] for name in plan.scores}
             teachers = {"teachers": str(folder / "best_teachers.safetensors")}
-    write_whole(path, (json.dumps({"key": key, "scores": scores, "seconds": seconds}, indent=1) + "\n").encode())
+    main = {name: of_variant[plan.scores[0]] for name, of_variant in scores.items()}
+    more = {"all_scores": scores} if len(plan.scores) > 1 else {}
+    content = {"key": key, "scores": main, **more, "seconds": seconds}
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _run(cohort: Cohort, folder: Path, variant: Variant, config: TrainingConfig, memory: _Memory) -> dict[str, Any]:
@@ -204,7 +237,7 @@ def _memory_of(cohort_sha256: str) -> _Memory:
 
 
 class _Memory(Kept):
-    """The tensors of each case, made once for all variants with the same sequences, and what teachers say of them.
+    """The tensors of each case, made once for all variants that see the same sequences, and what teachers say of them.
 
     Labels come from the entry: they differ between seeds.
     """
@@ -216,11 +249,15 @@ class _Memory(Kept):
     def sample(self, entry: CohortEntry, preparation: Preparation, make: Callable[[], Batch]) -> Batch:
         import torch
 
-        key = (entry.id, canonical_json(dict(preparation.sequences)))
+        seen = {"sequences": preparation.sequences, "only": preparation.training.get("only")}
+        key = (entry.id, canonical_json(seen))
         if key not in self._samples:
             self._samples[key] = make()
-        label = -1 if entry.label is None else preparation.classes.index(entry.label)
-        return {**self._samples[key], "label": torch.tensor(label)}
+        if entry.label is None:
+            return {**self._samples[key], "label": torch.tensor(-1)}
+        if entry.label not in preparation.classes:  # the label of a case to segment is no class of the student
+            return dict(self._samples[key])
+        return {**self._samples[key], "label": torch.tensor(preparation.classes.index(entry.label))}
 
     def taught(self, entry: CohortEntry, weights_sha256: str, make: Callable[[], Batch]) -> Batch:
         if self._taught[0] != weights_sha256:
@@ -233,4 +270,5 @@ class _Memory(Kept):
 
 def _plan_json(plan: EvidencePlan) -> dict[str, Any]:
     variants = [[one.name, dict(one.training), dict(one.settings), one.uses_unlabeled] for one in plan.variants]
-    return {"config": plan.config.to_json(), "variants": variants, "labeled_share": plan.labeled_share}
+    content = {"config": plan.config.to_json(), "variants": variants, "labeled_share": plan.labeled_share}
+    return content if plan.scores == ("macro_auc",) else {**content, "scores": list(plan.scores)}

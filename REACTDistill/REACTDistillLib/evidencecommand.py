@@ -26,7 +26,7 @@ def add_evidence(parser: argparse.ArgumentParser, text_progress: ProgressCallbac
 
 
 def _evidence(options: argparse.Namespace, text_progress: ProgressCallback) -> None:
-    from .evidence import evidence, markdown
+    from .evidence import evidence, tables_text
     from .recipes import recipe_named
 
     recipe_named(options.recipe)
@@ -36,4 +36,4 @@ def _evidence(options: argparse.Namespace, text_progress: ProgressCallback) -> N
     plan = plans[options.plan](options.folds, options.seeds)
     report = json_progress if options.progress == "json" else text_progress
     content = evidence(options.cohort, options.out, plan, jobs=options.jobs, progress=report)
-    print(markdown(content["table"]))
+    print(tables_text(content))

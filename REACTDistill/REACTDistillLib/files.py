@@ -62,19 +62,29 @@ def write_volume(volume: Volume, path: Path | str) -> None:
     all. Raises ValueError for another extension, a missing folder, a sheared grid in NIfTI, or when writing fails.
     """
     path = Path(path)
+    pixels = volume.array_kji.astype(np.uint8) if volume.is_mask else volume.array_kji
+    _write(pixels, volume.grid, path, compressed=volume.is_mask or image_suffix(path) == ".nii.gz")
+
+
+def write_labels(labels_kji: NDArray[np.uint8], grid: Grid, path: Path | str) -> None:
+    """Write a label map, uint8 (K, J, I) on ``grid``, packed; otherwise as ``write_volume``."""
+    _write(labels_kji, grid, Path(path), compressed=True)
+
+
+def _write(pixels_kji: NDArray[Any], grid: Grid, path: Path, *, compressed: bool) -> None:
     suffix = image_suffix(path)
     if suffix not in WRITABLE_SUFFIXES:
         raise ValueError(f'"{path}" cannot be written: its name must end in {", ".join(WRITABLE_SUFFIXES)}.')
     if not path.parent.is_dir():
         raise ValueError(f'"{path}" cannot be written: the folder "{path.parent}" does not exist.')
-    if suffix in (".nii", ".nii.gz") and _is_sheared(volume.grid):
+    if suffix in (".nii", ".nii.gz") and _is_sheared(grid):
         raise ValueError(f'"{path}" cannot be written: NIfTI cannot hold sheared voxel axes, use .nrrd.')
-    image = _image_of(volume)
+    image = _image_of(pixels_kji, grid)
     # A folder of its own keeps the extension, which chooses the format, in the temporary name.
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         temporary = Path(folder) / f"volume{suffix}"
         try:
-            sitk.WriteImage(image, str(temporary), volume.is_mask or suffix == ".nii.gz")
+            sitk.WriteImage(image, str(temporary), compressed)
         except RuntimeError as error:
             raise ValueError(f'"{path}" cannot be written; is the disk full or the folder read-only?') from error
         os.replace(temporary, path)
@@ -154,10 +164,10 @@ def _is_sheared(grid: Grid) -> bool:
     return not np.allclose(directions.T @ directions, np.eye(3), rtol=0, atol=1e-4)
 
 
-def _image_of(volume: Volume) -> sitk.Image:
-    image = sitk.GetImageFromArray(volume.array_kji.astype(np.uint8) if volume.is_mask else volume.array_kji)
-    spacing = volume.grid.spacing_ijk_mm
-    matrix = volume.grid.ijk_to_lps
+def _image_of(pixels_kji: NDArray[Any], grid: Grid) -> sitk.Image:
+    image = sitk.GetImageFromArray(pixels_kji)
+    spacing = grid.spacing_ijk_mm
+    matrix = grid.ijk_to_lps
     image.SetSpacing(spacing.tolist())
     image.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(matrix[:3, 3].tolist())

@@ -17,6 +17,8 @@ import numpy as np
 from .files import read_volume, write_volume
 from .geometry import are_voxels_of, box_within, resample
 from .graph import RegionGraph
+from .segmentation import Segmentation, is_segmentation_file, read_segmentation, write_segmentation
+from .tumorlabels import DEFAULT
 from .volume import Box, Grid, Volume
 
 NOT_A_MEDICAL_DEVICE = "Research software, not a medical device: not for diagnosis or treatment decisions."
@@ -45,8 +47,9 @@ class Finding:
     ``probabilities`` by class name, in the order of the card; ``grid`` is that of the source sequence. ``shown_class``
     is the class that ``attention`` and the importance in ``graph`` speak of. ``attention`` is a heat map from 0 to 1
     (see ``attention.heat_map``) on voxels of the source, all or every n-th, cropped to a box outside which it is 0.
-    ``warnings`` are sentences for the reader, never empty words. Raises ValueError when ``shown_class`` has no
-    probability or the voxels of ``attention`` are not voxels of ``grid``.
+    ``warnings`` are sentences for the reader, never empty words. A segmenting student says ``segmentation`` instead:
+    its ``probabilities`` are empty, ``shown_class`` is "". Raises ValueError when ``shown_class`` has no probability or
+    the voxels of ``attention`` or of ``segmentation`` are not voxels of ``grid``.
     """
 
     case_identifier: str
@@ -58,9 +61,12 @@ class Finding:
     graph: RegionGraph | None
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    segmentation: Segmentation | None = None
 
     def __post_init__(self) -> None:
-        if self.shown_class not in self.probabilities:
+        if self.segmentation is not None:
+            self.segmentation.box_in(self.grid)
+        if self.shown_class not in (self.probabilities or ("",)):
             raise ValueError(f'The class shown, "{self.shown_class}", is none of {", ".join(self.probabilities)}.')
         if self.attention is not None and not are_voxels_of(self.attention.grid, self.grid):
             raise ValueError("The voxels of the heat map are not voxels of the image that was graded.")
@@ -82,15 +88,16 @@ class Finding:
 
     @property
     def predicted_class(self) -> str:
-        """The class with the highest probability."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
+        """The class with the highest probability; "" when there are none."""
+        return max(self.probabilities, key=self.probabilities.__getitem__, default="")
 
     def notices(self) -> list[str]:
         """Every sentence that must stand beside the numbers wherever they are shown."""
         return [NOT_A_MEDICAL_DEVICE, self.provenance.limitations, *self.warnings]
 
-    def save(self, folder: Path | str) -> Path:
-        """Write ``finding.json``, ``attention.nrrd``, ``probabilities.csv`` and ``regions.csv`` into a new ``folder``.
+    def save(self, folder: Path | str, *, convention: str = DEFAULT) -> Path:
+        """Write ``finding.json`` and what there is of ``attention.nrrd``, ``probabilities.csv``, ``regions.csv`` and
+        the files of the segmentation (a label map in the ``convention`` of that name) into a new ``folder``.
 
         The folder appears complete or not at all. An existing folder is replaced only if it holds nothing but an
         earlier Finding. ``attention.nrrd`` has all voxels of ``grid``, for overlay in any viewer. Raises ValueError as
@@ -101,7 +108,7 @@ class Finding:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            self._write(temporary)
+            self._write(temporary, convention)
             temporary.chmod(0o755)
             if folder.exists():
                 shutil.rmtree(folder)
@@ -110,20 +117,23 @@ class Finding:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder
 
-    def _write(self, folder: Path) -> None:
-        (folder / "finding.json").write_text(json.dumps(self.to_json(), indent=1), encoding="utf-8")
+    def _write(self, folder: Path, convention: str) -> None:
+        header = self.to_json()
+        if self.segmentation is not None:
+            header["segmentation"]["files"] = write_segmentation(
+                self.segmentation, self.grid, folder, convention=convention
+            )
+        (folder / "finding.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
         heat = self.whole_attention()
         if heat is not None:
             write_volume(heat, folder / "attention.nrrd")
-        with (folder / "probabilities.csv").open("w", newline="", encoding="utf-8") as stream:
-            rows = csv.writer(stream)
-            rows.writerow(["class", "probability"])
-            rows.writerows(self.probabilities.items())
+        if self.probabilities:
+            _write_probabilities(self.probabilities, folder / "probabilities.csv")
         if self.graph is not None:
             _write_regions(self.graph, folder / "regions.csv")
 
     def to_json(self) -> dict[str, Any]:
-        """All but the voxels of the heat map, for ``json.dumps``; ``from_json`` is the way back."""
+        """All but the voxels, for ``json.dumps``; ``from_json`` is the way back."""
         box = self.attention_box
         return {
             "format": _FORMAT,
@@ -138,6 +148,7 @@ class Finding:
             "grid": {"shape_kji": self.grid.shape_kji, "ijk_to_ras": self.grid.ijk_to_ras.tolist()},
             "attention": None if self.attention is None else {"file": "attention.nrrd", "box_kji": _corners(box)},
             "graph": None if self.graph is None else self.graph.to_json(),
+            "segmentation": None if self.segmentation is None else self.segmentation.to_json(self.grid),
         }
 
     @classmethod
@@ -149,11 +160,15 @@ class Finding:
         header = json.loads(path.read_text(encoding="utf-8"))
         if header.get("format") != _FORMAT:
             raise ValueError(f'"{path}" has format {header.get("format")}, this version reads format {_FORMAT}.')
-        return cls.from_json(header, _read_attention(path.parent, header["attention"]))
+        segmented = header.get("segmentation")  # results of earlier versions have none
+        segmentation = None if segmented is None else read_segmentation(path.parent, segmented)
+        return cls.from_json(header, _read_attention(path.parent, header["attention"]), segmentation)
 
     @classmethod
-    def from_json(cls, header: Mapping[str, Any], attention: Volume | None) -> Finding:
-        """The Finding that ``to_json`` described, with its heat map."""
+    def from_json(
+        cls, header: Mapping[str, Any], attention: Volume | None, segmentation: Segmentation | None = None
+    ) -> Finding:
+        """The Finding that ``to_json`` described, with its heat map and its segmentation."""
         return cls(
             header["case"],
             header["task"],
@@ -164,6 +179,7 @@ class Finding:
             None if header["graph"] is None else RegionGraph.from_json(header["graph"]),
             Provenance(**header["provenance"]),
             tuple(header["warnings"]),
+            segmentation,
         )
 
 
@@ -188,13 +204,24 @@ def check_result_folder(folder: Path | str) -> None:
     before a long calculation.
     """
     folder = Path(folder).resolve()
-    if folder.is_dir() and not {path.name for path in folder.iterdir()} <= _FILES:
+    if folder.is_dir() and not all(_is_ours(path.name) for path in folder.iterdir()):
         raise ValueError(f'"{folder}" exists and holds other files; name a new folder for the result.')
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir():
         raise ValueError(f'"{above}" is a file; name a new folder for the result.')
     if not os.access(folder.parent if above == folder else above, os.W_OK):
         raise ValueError(f'"{folder}" cannot be written: no right to write into "{above}"; name another folder.')
+
+
+def _is_ours(name: str) -> bool:
+    return name in _FILES or is_segmentation_file(name)
+
+
+def _write_probabilities(probabilities: Mapping[str, float], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["class", "probability"])
+        rows.writerows(probabilities.items())
 
 
 def _write_regions(graph: RegionGraph, path: Path) -> None:

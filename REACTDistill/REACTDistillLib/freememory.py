@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .volume import Volume
 
@@ -13,6 +15,11 @@ from .volume import Volume
 # --memory); torch and the student take the rest, whatever the size of the case.
 _TIMES_THE_VOLUMES = 2.5
 _BASE_BYTES = 600_000_000
+# Measured with networks of 8 to 32 channels on 64^3 to 96 x 128 x 128 voxels, one to four sequences given: what a
+# segmenting network holds beside the maps that ``segmentation_bytes`` counts.
+_MAPS_BESIDE = 8.0
+_ARRAYS_BESIDE = 4.0
+_WORKSPACE_BYTES = 60e6
 _GIGABYTE = 1e9
 
 
@@ -30,6 +37,35 @@ def check_memory(volumes: Iterable[Volume], *, free_bytes: int | None = None) ->
         )
 
 
+def segmentation_bytes(
+    network: Mapping[str, Any], shape_kji: Sequence[int], *, sequences: int, image_voxels: int = 0
+) -> int:
+    """About how much memory a CCSD student takes at its peak, in bytes, beside the images themselves.
+
+    ``network`` is the configuration in its card, ``shape_kji`` what it sees at once, ``sequences`` how many are given,
+    ``image_voxels`` the voxels of the reference image that the answer is brought to. Counted are the shared and the
+    composed maps of every level and sequence, the fusion of the finest level, the images and the answer; so it grows
+    in step with the voxels. Torch and the weights are not in it.
+    """
+    channels: Sequence[int] = network.get("channels", (16, 32, 64, 128))
+    stem, step = math.prod(network.get("stem_stride", (2, 2, 2))), math.prod(network.get("level_stride", (2, 2, 2)))
+    voxels, regions = math.prod(shape_kji), int(network["regions"])
+    level_values = [width * voxels / (stem * step**level) for level, width in enumerate(channels)]
+    kept = 2 * sequences * sum(level_values)
+    fused = (2 * sequences + int(network["sequences"]) + _MAPS_BESIDE) * level_values[0]
+    arrays = (int(network["sequences"]) + 2 * regions + _ARRAYS_BESIDE) * voxels + 2 * regions * image_voxels
+    return int(4 * (kept + fused + arrays) + _WORKSPACE_BYTES)
+
+
+def check_segmentation(needed_bytes: float, *, free_bytes: int | None) -> None:
+    """Raise ValueError when ``free_bytes`` will not do for the ``needed_bytes`` of a segmentation; None: unknown."""
+    if free_bytes is not None and free_bytes < needed_bytes:
+        raise ValueError(
+            f"Segmenting this case takes about {needed_bytes / _GIGABYTE:.1f} GB of memory and "
+            f"{free_bytes / _GIGABYTE:.1f} GB are free; close other programs, or crop the images around the brain."
+        )
+
+
 def give_memory_back() -> None:
     """Hand memory that this process keeps for later, but does not use, back to the GPU and to the system."""
     torch = sys.modules.get("torch")
@@ -39,6 +75,19 @@ def give_memory_back() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc, which keeps what the worker is told to keep
         if trim is not None:
             trim(0)
+
+
+def free_bytes_of(device: str) -> int | None:
+    """Memory that is free on ``device`` ("cpu", "cuda", "cuda:1", "mps"); None where the system does not tell.
+
+    What torch keeps of a GPU without using it counts as free.
+    """
+    if not device.startswith("cuda"):
+        return available_bytes() if device == "cpu" else None
+    import torch
+
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + unused
 
 
 def available_bytes() -> int | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .alignment import THOROUGH, Effort, Pairs, aligned
+from .alignment import Pairs, aligned
 from .coupling import feasible, sinkhorn
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
 
-__all__ = ["THOROUGH", "Effort", "GromovWasserstein", "Solver", "gromov_wasserstein", "sinkhorn", "surrogate_value"]
+__all__ = ["GromovWasserstein", "Solver", "gromov_wasserstein", "sinkhorn", "surrogate_value"]
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,13 @@ class Solver:
     ``name``: "gw" (true Gromov-Wasserstein, default), "fused" (with a cost between nodes), "entropic" (smooth plan),
     "pot" (the package POT, one graph after the other: the reference), "best" (the lower of POT's plan and POT's
     continuation of the plan of "gw": slow, never above "pot"). ``epsilon``: entropy of "entropic", in units of
-    squared distance. ``alpha``: weight of structure in "fused", 1 - alpha that of the cost. ``effort``: how hard "gw"
-    and "fused" seek, fast by default, ``THOROUGH`` for lower values at about ten times the time. ``iterations``: outer
-    steps of "entropic".
+    squared distance. ``alpha``: weight of structure in "fused", 1 - alpha that of the cost. ``iterations``: outer steps
+    of "entropic".
     """
 
     name: Literal["gw", "fused", "entropic", "pot", "best"] = "gw"
     epsilon: float = 0.05
     alpha: float = 0.5
-    effort: Effort = field(default_factory=Effort)
     iterations: int = 50
 
     def __post_init__(self) -> None:
@@ -37,8 +35,8 @@ class Solver:
             raise ValueError(f"solver {self.name!r} is unknown; choose one of {', '.join(_PLANS)}.")
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha weighs structure against cost and lies in 0 to 1, got {self.alpha}.")
-        if not self.epsilon > 0 or self.effort.starts < 1:
-            raise ValueError(f"a solver needs epsilon > 0 and at least one start, got {self}.")
+        if not self.epsilon > 0:
+            raise ValueError(f"a solver needs epsilon > 0, got {self.epsilon}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +146,24 @@ def _uniform(mask: Tensor, kind: dtype) -> Tensor:
 
 
 def _value(ds: Tensor, dt: Tensor, plan: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:
-    """The objective (B,) at a plan, by R17's split in a constant and a linear part, in double where there is one."""
+    """The objective (B,) at a plan."""
+    mass, partner = plan.max(2)
+    matched = bool((mass == plan.sum(2)).all())
+    value = _matched_value(ds, dt, mass, partner) if matched else _split_value(ds, dt, plan)
+    if cost is not None:
+        value = solver.alpha * value + (1.0 - solver.alpha) * (cost * plan).sum((1, 2))
+    return value
+
+
+def _matched_value(ds: Tensor, dt: Tensor, mass: Tensor, partner: Tensor) -> Tensor:
+    """The objective (B,) where each source node gives all its mass (B, N) to one target node (B, N), as R17 reads."""
+    matched = dt.gather(1, partner[:, :, None].expand(-1, -1, dt.shape[2]))
+    matched = matched.gather(2, partner[:, None, :].expand(-1, partner.shape[1], -1))
+    return (mass[:, None, :] @ (ds - matched).square() @ mass[:, :, None])[:, 0, 0]
+
+
+def _split_value(ds: Tensor, dt: Tensor, plan: Tensor) -> Tensor:
+    """The objective (B,) at any plan, by R17's split in a constant and a linear part, in double where there is one."""
     import torch
 
     wide = torch.float32 if ds.device.type == "mps" else torch.float64
@@ -156,29 +171,23 @@ def _value(ds: Tensor, dt: Tensor, plan: Tensor, cost: Tensor | None, solver: So
     a, b = plan_wide.sum(2, keepdim=True), plan_wide.sum(1, keepdim=True).mT
     squares = a.mT @ ds_wide.square() @ a + b.mT @ dt_wide.square() @ b  # (B, 1, 1)
     value = squares[:, 0, 0] - 2.0 * (ds_wide @ plan_wide @ dt_wide * plan_wide).sum((1, 2))
-    value = value.clamp(min=0.0)  # rounding alone goes below
-    if cost is not None:
-        value = solver.alpha * value + (1.0 - solver.alpha) * (cost.to(wide) * plan_wide).sum((1, 2))
-    return value.to(ds.dtype)
+    return value.clamp(min=0.0).to(ds.dtype)  # rounding alone goes below
 
 
 def _vertex_plan(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:
-    """A vertex of low objective, whatever the scale of the distances."""
-    return aligned(_scaled(ds, dt, a, b, cost, solver), solver.effort)
-
-
-def _scaled(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Pairs:
-    """Both graphs of a pair divided by their largest distance, and the slope that a cost adds, on the same scale."""
+    """A vertex of low objective, found on the CPU."""
     import torch
 
+    # The solver of linear problems has an absolute tolerance.
     largest = torch.maximum(ds.abs().amax((1, 2)), dt.abs().amax((1, 2)))[:, None, None]
-    largest = torch.where(largest > 0, largest, 1.0)
-    if cost is None:
-        return Pairs(ds / largest, dt / largest, a, b, None)
-    # alpha GW + (1 - alpha) <cost, pi> divided by alpha and the scale; alpha 0 leaves the cost alone.
-    root = solver.alpha**0.5
-    bonus = -(1.0 - solver.alpha) * cost / largest**2 / 4.0
-    return Pairs(ds * root / largest, dt * root / largest, a, b, bonus)
+    scale, bonus = torch.where(largest > 0, 1.0 / largest, 1.0), None
+    if cost is not None:
+        # alpha GW + (1 - alpha) <cost, U>, as distances and a bonus.
+        bonus = ((solver.alpha - 1.0) / 4.0 * cost * scale**2).cpu().numpy()
+        scale = scale * solver.alpha**0.5
+    source, target, a_cpu, b_cpu = (values.cpu().numpy() for values in (ds * scale, dt * scale, a, b))
+    plan = aligned(Pairs(source, target, a_cpu, b_cpu, bonus))
+    return torch.from_numpy(plan).to(ds.device)
 
 
 def _entropic_plan(ds: Tensor, dt: Tensor, a: Tensor, b: Tensor, cost: Tensor | None, solver: Solver) -> Tensor:

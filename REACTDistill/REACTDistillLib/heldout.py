@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,17 @@ def _run_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def part_of(cohort: Cohort, card: Card, subject: Subject, fold: int | str | None) -> Part:
+def part_of(
+    cohort: Cohort, card: Card, subject: Subject, fold: int | str | None, *, truths: Collection[str] = ()
+) -> Part:
     """The cases of a cohort that the student is judged on.
 
     ``fold`` None: the held-out fold of the run, or of the card, when this is the cohort it was trained on; else all
-    cases with a label. A number: that fold. "all": all cases with a label. Raises ValueError when the classes are not
-    those of the student, the fold does not exist, or a class has no case.
+    cases with a label. A number: that fold. "all": all cases with a label. For a student that segments, ``truths``
+    names the regions of which a case must have one, and its label does not matter. Raises ValueError when the classes
+    are not those of the student, the fold does not exist, a class has no case or no case has a truth.
     """
-    if set(cohort.classes) != set(card.classes):
+    if not truths and set(cohort.classes) != set(card.classes):
         raise ValueError(
             f"The student knows the classes {', '.join(card.classes)}; the cohort has {', '.join(cohort.classes)}."
         )
@@ -73,10 +77,14 @@ def part_of(cohort: Cohort, card: Card, subject: Subject, fold: int | str | None
     own_fold: int | None = subject.fold if subject.fold is not None else card.training.get("fold")
     chosen = _chosen(fold, own_fold if trained_on else None)
     entries = cohort.entries if chosen is None else tuple(cohort.split(chosen)[1])
-    labelled = tuple(entry for entry in entries if entry.label is not None)
-    _check_classes(labelled, card)
+    known = "a truth" if truths else "a label"
+    judged = _with_truth(entries, truths) if truths else tuple(entry for entry in entries if entry.label is not None)
+    if not truths:
+        _check_classes(judged, card)
     held_out = not trained_on or (chosen is not None and chosen == own_fold)
-    return Part(_name(cohort, chosen, held_out, trained_on), labelled, chosen, held_out, _warnings(entries, held_out))
+    name = _name(cohort, chosen, known, held_out=held_out, trained_on=trained_on)
+    warnings = _warnings(len(entries) - len(judged), known, held_out=held_out)
+    return Part(name, judged, chosen, held_out, warnings)
 
 
 def _chosen(fold: int | str | None, own_fold: int | None) -> int | None:
@@ -85,6 +93,16 @@ def _chosen(fold: int | str | None, own_fold: int | None) -> int | None:
     if fold not in (None, ALL):
         raise ValueError(f'The fold is "{fold}", expected a number or "{ALL}".')
     return own_fold if fold is None else None
+
+
+def _with_truth(entries: Sequence[CohortEntry], truths: Collection[str]) -> tuple[CohortEntry, ...]:
+    judged = tuple(entry for entry in entries if set(truths) & set(entry.regions))
+    if not judged:
+        found = ", ".join(sorted({name for entry in entries for name in entry.regions})) or "none"
+        raise ValueError(
+            f"No case has one of the regions {', '.join(truths)} to compare with; the cases have: {found}."
+        )
+    return judged
 
 
 def _check_classes(entries: tuple[CohortEntry, ...], card: Card) -> None:
@@ -97,21 +115,20 @@ def _check_classes(entries: tuple[CohortEntry, ...], card: Card) -> None:
         )
 
 
-def _name(cohort: Cohort, fold: int | None, held_out: bool, trained_on: bool) -> str:
-    which = "all cases with a label" if fold is None else f"fold {fold}"
+def _name(cohort: Cohort, fold: int | None, known: str, *, held_out: bool, trained_on: bool) -> str:
+    which = f"all cases with {known}" if fold is None else f"fold {fold}"
     if not trained_on:
         return f'{which} of "{cohort.name}", another cohort than the one trained on'
     return f'{which} of "{cohort.name}", ' + ("held out from training" if held_out else "seen in training")
 
 
-def _warnings(entries: tuple[CohortEntry, ...], held_out: bool) -> tuple[str, ...]:
+def _warnings(left_out: int, known: str, *, held_out: bool) -> tuple[str, ...]:
     warnings = []
     if not held_out:
         warnings.append(
             "The student was trained on this cohort, and the cases are not its held-out fold: these scores do not "
             "say how it does on cases it has not seen."
         )
-    left_out = sum(entry.label is None for entry in entries)
     if left_out:
-        warnings.append(f"{left_out} cases without a label were left out.")
+        warnings.append(f"{left_out} cases without {known} were left out.")
     return tuple(warnings)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .anatomy import Tissue, draw_liver, draw_tissues, draw_vessels
 from .case import Case
+from .gridpoints import block_points, blocks
 from .lesions import Tumor, draw_clinical, draw_signs, draw_tumors
 from .shapes import Array, Triple, Waves, blurred_ball, blurred_edge, sharp_share
 from .volume import Grid, Volume
@@ -25,7 +25,6 @@ _AIR_HU, _LOWEST_HU = -1000.0, -1024.0
 _CORE_EDGE_MM, _RIM_WIDTH_MM = 4.0, 2.0
 _NECROSIS_SUV = 0.6
 _REACH_MM = 2 * PET_FWHM_MM  # nothing of a shape is seen farther from it
-_BLOCK_KJI = (16, 16, 16)
 _IMAGES = ("ct", "pet_fdg", "pet_acetate")
 
 
@@ -62,11 +61,16 @@ def phantom_identifier(seed: int) -> str:
     return f"phantom_{seed:05d}"
 
 
-def draw_patient(seed: int) -> Patient:
-    """The analytic patient of ``seed`` (0 or above). The grade is ``GRADES[seed % 3]``: runs of seeds are balanced."""
+def checked_seed(seed: int) -> int:
+    """The seed as an int; ValueError unless it is a whole number of at least 0."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"a phantom seed must be a whole number of at least 0, got {seed!r}.")
-    seed = int(seed)
+    return int(seed)
+
+
+def draw_patient(seed: int) -> Patient:
+    """The analytic patient of ``seed`` (0 or above). The grade is ``GRADES[seed % 3]``: runs of seeds are balanced."""
+    seed = checked_seed(seed)
     rng = np.random.Generator(np.random.PCG64([seed, 0]))
     signs = draw_signs(rng, seed % 3)
     body_mm = (rng.uniform(145, 157), rng.uniform(104, 116))
@@ -111,8 +115,8 @@ def sample(patient: Patient, grid: Grid, *, noise_scale: float = 1.0) -> Case:
     """
     images = {name: np.empty(grid.shape_kji, np.float32) for name in _IMAGES}
     masks = {name: np.empty(grid.shape_kji, bool) for name in ("liver", "tumor")}
-    for block in _blocks(grid):
-        view = _View(_block_points(grid, block, patient))
+    for block in blocks(grid):
+        view = _View(block_points(grid, block, patient.center_ras))
         view.paint_patient(patient)
         shape = images["ct"][block].shape
         for name in _IMAGES:
@@ -129,22 +133,6 @@ def sample(patient: Patient, grid: Grid, *, noise_scale: float = 1.0) -> Case:
         label=patient.grade,
         identifier=patient.identifier,
     )
-
-
-def _blocks(grid: Grid) -> Iterator[tuple[slice, slice, slice]]:
-    """The grid cut into blocks: small enough for the cache, and most shapes are apart from most of them."""
-    starts = [range(0, n, size) for n, size in zip(grid.shape_kji, _BLOCK_KJI, strict=True)]
-    for k, j, i in product(*starts):
-        yield slice(k, k + _BLOCK_KJI[0]), slice(j, j + _BLOCK_KJI[1]), slice(i, i + _BLOCK_KJI[2])
-
-
-def _block_points(grid: Grid, block: tuple[slice, slice, slice], patient: Patient) -> Array:
-    """Voxel centers of a block in mm from the patient's center, shape (3, V)."""
-    ranges = (np.arange(*part.indices(n)) for part, n in zip(block, grid.shape_kji, strict=True))
-    k, j, i = np.ix_(*ranges)
-    origin = grid.ijk_to_ras[:3, 3] - np.array(patient.center_ras)
-    axes = [a * i + b * j + c * k + t for (a, b, c), t in zip(grid.ijk_to_ras[:3, :3], origin, strict=True)]
-    return np.stack([axis.ravel() for axis in axes]).astype(np.float32)
 
 
 def _add_noise(values: Array, name: str, patient: Patient, scale: float, stream: np.random.Generator) -> None:

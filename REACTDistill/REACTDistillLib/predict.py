@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .case import Case
 from .finding import Finding
@@ -25,6 +25,8 @@ def predict(
     shown_class: str | None = None,
     heat_map_mm: float = 0.0,
     memory: Memory | None = None,
+    reference: str | None = None,
+    with_probabilities: bool = False,
 ) -> Finding:
     """Return what ``student`` says of ``case``, in the geometry of the case.
 
@@ -33,9 +35,11 @@ def predict(
     between steps and may raise ``Cancelled``. Heat map and importance speak of ``shown_class``, the predicted class
     when it is None. The heat map has all voxels of the source or, where these are finer than ``heat_map_mm``, every
     n-th along an axis, so that it has no more than are worth showing. With a ``memory`` whatever rests on the same
-    Volumes and the same Student as in the call before is not made again; the answer is the same. Raises ValueError with
-    one sentence when a required sequence or region is missing, masks and image are apart, the intensities are not those
-    of the modality, the class is not one of the card, or the student file is unsound.
+    Volumes and the same Student as in the call before is not made again; the answer is the same. A student that
+    segments gives its masks on the grid of the sequence ``reference``, None for the one with the smallest voxels, and
+    its probability maps ``with_probabilities``. Raises ValueError with one sentence when a required sequence or region
+    is missing, masks and image are apart, the intensities are not those of the modality, the class is not one of the
+    card, or the student file is unsound.
     """
     if isinstance(student, (str, Path)):
         from .student import load_student
@@ -49,14 +53,12 @@ def predict(
 
     from .recipes import recipe_named
 
+    wishes: dict[str, Any] = {"shown_class": shown_class, "heat_map_mm": heat_map_mm}
+    if student.card.task == "segment":
+        wishes = {"reference": reference, "with_probabilities": with_probabilities}
     try:
         finding = recipe_named(student.card.recipe).predict(
-            student,
-            case,
-            progress=progress or silent,
-            shown_class=shown_class,
-            heat_map_mm=heat_map_mm,
-            memory=memory or Memory(),
+            student, case, progress=progress or silent, memory=memory or Memory(), **wishes
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,23 +11,14 @@ from . import figures
 from .deletion import ORDERS
 from .finding import NOT_A_MEDICAL_DEVICE
 from .readings import AS_MEASURED
+from .reportpage import PAGE, check_report_folder, figure, html_page, interval, new_folder, section, table
 from .scoretables import deletion_summary, notices_of, write_tables
 
 if TYPE_CHECKING:
-    from .evaluate import Evaluation, Scored
+    from .evaluate import Evaluation
 
-PAGE = "report.html"
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #e3e3e3; vertical-align: top; }
-.notice { border-left: 4px solid #D55E00; padding: .3rem .8rem; margin: .4rem 0; background: #fdf3ee; }
-figure { display: inline-block; margin: .5rem 1rem .5rem 0; vertical-align: top; max-width: 100%; }
-figure img { max-width: 100%; height: auto; }
-figcaption { font-size: .85rem; color: #555; max-width: 30rem; }
-code { overflow-wrap: anywhere; }
-"""
+__all__ = ["check_report_folder", "draw_figures", "page", "write_report"]
+
 _SCORE_NAMES = {
     "macro_auc": "macro AUC",
     "accuracy": "accuracy",
@@ -55,35 +42,17 @@ _CAPTIONS = {
 }
 
 
-def check_report_folder(folder: Path | str) -> None:
-    """Raise ValueError when a report cannot be written as the new folder ``folder``."""
-    folder = Path(folder).resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f'"{folder.name}" is not an empty folder; name a new one for the report.')
-    above = next(path for path in folder.parents if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise ValueError(f'"{folder.name}" cannot be written: no right to write into the folder above it.')
-
-
 def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
     """Return the new ``folder`` with ``report.html``, ``scores.json``, CSV tables and PNG figures.
 
     The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
     ``check_report_folder``.
     """
-    check_report_folder(folder)
-    folder = Path(folder).resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         write_tables(evaluation, temporary)
         drawn = draw_figures(evaluation, temporary)
         (temporary / PAGE).write_text(page(evaluation, drawn), encoding="utf-8")
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+    return Path(folder).resolve()
 
 
 def draw_figures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
@@ -119,24 +88,17 @@ def page(evaluation: Evaluation, drawn: Mapping[str, Path]) -> str:
         f"<h1>{escape(title + mark)}</h1>",
         *(f'<p class="notice">{escape(notice)}</p>' for notice in notices_of(evaluation)),
         _facts(evaluation),
-        _section(
+        section(
             "Scores", _overall(evaluation), _classes(evaluation), _figures(drawn, "roc", "confusion", "conditions")
         ),
-        _section("Decisions", _figures(drawn, "decision")),
-        _section("Calibration", _calibration(evaluation), _figures(drawn, "reliability")),
-        _section("Faithfulness", _deletion(evaluation), _figures(drawn, "deletion")),
-        _section("Features", _figures(drawn, "tsne")),
-        _section("Training", _figures(drawn, "training")),
-        _section("Left out", _omitted(evaluation)),
+        section("Decisions", _figures(drawn, "decision")),
+        section("Calibration", _calibration(evaluation), _figures(drawn, "reliability")),
+        section("Faithfulness", _deletion(evaluation), _figures(drawn, "deletion")),
+        section("Features", _figures(drawn, "tsne")),
+        section("Training", _figures(drawn, "training")),
+        section("Left out", _omitted(evaluation)),
     ]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
-
-
-def _section(title: str, *parts: str) -> str:
-    """A heading with what stands below it; nothing when that is nothing."""
-    content = "\n".join(part for part in parts if part)
-    return f"<h2>{escape(title)}</h2>\n{content}" if content else ""
+    return html_page(title, parts)
 
 
 def _facts(evaluation: Evaluation) -> str:
@@ -155,7 +117,7 @@ def _facts(evaluation: Evaluation) -> str:
         ("Made", f"on {evaluation.device} in {evaluation.seconds:.1f} s, seed {config.conditions.seed}"),
         ("Command", config.command),
     ]
-    return _table([], [(name, escape(text)) for name, text in rows if text])
+    return table([], [(name, escape(text)) for name, text in rows if text])
 
 
 def _doses(evaluation: Evaluation) -> str:
@@ -167,15 +129,15 @@ def _doses(evaluation: Evaluation) -> str:
 
 def _overall(evaluation: Evaluation) -> str:
     names = list(evaluation.conditions[AS_MEASURED].overall)
-    rows = [[escape(name), *map(_interval, one.overall.values())] for name, one in evaluation.conditions.items()]
-    return _table(["condition", *(_SCORE_NAMES[name] for name in names)], rows)
+    rows = [[escape(name), *map(interval, one.overall.values())] for name, one in evaluation.conditions.items()]
+    return table(["condition", *(_SCORE_NAMES[name] for name in names)], rows)
 
 
 def _classes(evaluation: Evaluation) -> str:
     measured = evaluation.conditions[AS_MEASURED].classes
     names = list(next(iter(measured.values())))
-    rows = [[escape(name), *map(_interval, row.values())] for name, row in measured.items()]
-    return _table(["class", *(_SCORE_NAMES[name] for name in names)], rows)
+    rows = [[escape(name), *map(interval, row.values())] for name, row in measured.items()]
+    return table(["class", *(_SCORE_NAMES[name] for name in names)], rows)
 
 
 def _calibration(evaluation: Evaluation) -> str:
@@ -186,7 +148,7 @@ def _calibration(evaluation: Evaluation) -> str:
         rows.append([escape(name), f"{error:.4f}"])
     brier = evaluation.conditions[AS_MEASURED].brier
     lead = f"<p>Temperature of the card: {evaluation.card.temperature:.3f}. Brier score: {brier:.4f}.</p>"
-    return lead + _table(["probabilities", "expected calibration error"], rows)
+    return lead + table(["probabilities", "expected calibration error"], rows)
 
 
 def _deletion(evaluation: Evaluation) -> str:
@@ -199,7 +161,7 @@ def _deletion(evaluation: Evaluation) -> str:
         f"<p>The curve of the most important voxels lies below that of a random place in "
         f"{summary['most_below_random']:.0%} of {summary['cases']} cases ({test}).</p>"
     )
-    return lead + _table(["taken out", "area under the curve, mean ± sd"], rows)
+    return lead + table(["taken out", "area under the curve, mean ± sd"], rows)
 
 
 def _omitted(evaluation: Evaluation) -> str:
@@ -207,25 +169,5 @@ def _omitted(evaluation: Evaluation) -> str:
     return f"<ul>{''.join(items)}</ul>" if items else ""
 
 
-def _interval(one: Scored) -> str:
-    value, low, high = one
-    return f"{value:.3f} <small>({low:.3f} to {high:.3f})</small>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows hold HTML, the head plain text."""
-    top = f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>\n" if head else ""
-    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table>\n{top}{body}\n</table>"
-
-
 def _figures(drawn: Mapping[str, Path], *names: str) -> str:
-    return "\n".join(_figure(name, drawn[name]) for name in names if name in drawn)
-
-
-def _figure(name: str, path: Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    caption = escape(_CAPTIONS[name])
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-    )
+    return "\n".join(figure(drawn[name], _CAPTIONS[name]) for name in names if name in drawn)

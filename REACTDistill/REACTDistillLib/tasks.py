@@ -19,6 +19,7 @@ from .store import file_state
 from .volume import Grid, Volume
 
 if TYPE_CHECKING:
+    from .finding import Finding
     from .student import Student
 
 Request = Mapping[str, Any]
@@ -90,17 +91,20 @@ class Warm:
 
 
 def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
-    """Grade a case: ``sequences`` and ``regions`` as in ``Warm.volumes``, ``student``, ``device``, ``shown_class``,
-    ``heat_map_mm``.
+    """Grade or segment a case: ``sequences`` and ``regions`` as in ``Warm.volumes``, ``student``, ``device``.
 
-    The answer is the Finding as JSON and the description of its heat map in the request's folder.
+    A request may hold ``shown_class`` and ``heat_map_mm`` for a student that grades, ``reference`` and
+    ``with_probabilities`` for one that segments. The answer is the Finding as JSON and the descriptions of its volumes
+    in the request's folder: ``attention``, and of a segmentation ``masks`` and ``probability_maps`` by class.
     """
     from .predict import predict
+    from .student import read_card
 
     holder, folder = request["holder"], Path(request["folder"])
     progress("load", 0, 2)
     volumes = warm.volumes(holder, {**request["sequences"], **request["regions"]}, folder)
-    check_memory(volumes.values())
+    if read_card(request["student"]).task == "grade":  # a student that segments counts its own maps
+        check_memory(volumes.values())
     progress("load", 1, 2)
     student = warm.student(holder, request["student"], request["device"])
     progress("load", 2, 2)
@@ -111,12 +115,30 @@ def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer
         case,
         student,
         progress=progress,
-        shown_class=request["shown_class"],
+        shown_class=request.get("shown_class"),
         heat_map_mm=request.get("heat_map_mm", 0.0),
         memory=warm.memory(holder),
+        reference=request.get("reference") or None,
+        with_probabilities=request.get("with_probabilities", False),
     )
+    return _answer(finding, folder)
+
+
+def _answer(finding: Finding, folder: Path) -> Answer:
+    """The Finding as JSON, its volumes in files."""
     attention = None if finding.attention is None else volume_to_file(finding.attention, folder, "attention")
-    return {"finding": finding.to_json(), "attention": attention}
+    answer: Answer = {"finding": finding.to_json(), "attention": attention}
+    if finding.segmentation is not None:
+        maps = finding.segmentation.probability_maps
+        answer["masks"] = _to_files(finding.segmentation.masks, folder, "mask")
+        answer["probability_maps"] = None if maps is None else _to_files(maps, folder, "probability")
+    return answer
+
+
+def _to_files(volumes: Mapping[str, Volume], folder: Path, kind: str) -> dict[str, VolumeDescription]:
+    return {
+        name: volume_to_file(volume, folder, f"{kind}{number}") for number, (name, volume) in enumerate(volumes.items())
+    }
 
 
 def _batch(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:

@@ -11,6 +11,7 @@ from .translation import tr as _
 if TYPE_CHECKING:
     from REACTDistillLib.card import Card
 
+_MOST_SUBSETS = 3
 _CASES = "cases"  # the metric that says how many cases the others rest on
 
 
@@ -44,7 +45,7 @@ def needsText(card: Card) -> str:
     """Required sequences and regions, then the optional ones."""
     needs = [*card.sequences["required"], *card.regions["required"]]
     options = [*card.sequences["optional"], *card.regions["optional"]]
-    required = ", ".join(needs)
+    required = ", ".join(needs) or _("any of its sequences")
     return (
         _("{required} (optional: {options})").format(required=required, options=", ".join(options))
         if options
@@ -53,14 +54,23 @@ def needsText(card: Card) -> str:
 
 
 def sequencesText(card: Card) -> str:
-    """Required sequences, then the optional ones in parentheses."""
+    """Required sequences, then the optional ones in parentheses; "any of" these when none is required."""
     required, optional = ", ".join(card.sequences["required"]), ", ".join(card.sequences["optional"])
+    if not required:
+        return _("any of {sequences}").format(sequences=optional)
     return f"{required} ({optional})" if optional else required
 
 
 def scoresText(card: Card) -> str:
-    """Scores for each subset of sequences with the number of cases they rest on; "" when the card has none."""
-    return "; ".join(_scoresOfSubset(subset, values) for subset, values in card.metrics.items())
+    """Scores for each subset of sequences with the number of cases they rest on; "" when the card has none.
+
+    Of many subsets only the largest is told; the panel that uses them tells what another one costs.
+    """
+    subsets = dict(card.metrics)
+    if len(subsets) > _MOST_SUBSETS:
+        largest = max(subsets, key=lambda subset: subset.count("+"))
+        subsets = {largest: subsets[largest]}
+    return "; ".join(_scoresOfSubset(subset, values) for subset, values in subsets.items())
 
 
 def _scoresOfSubset(subset: str, values: Mapping[str, float]) -> str:

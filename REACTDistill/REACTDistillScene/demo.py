@@ -1,4 +1,4 @@
-"""The main job without the application: grade a case, build the scene, and write a page that a person can open."""
+"""The main jobs without the application: grade a liver, segment a brain, and write pages that a person can open."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .braindemo import runBrainDemo
 from .headless import bootHeadless
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         page = runDemo(_case(options), options.student, options.out, isSynthetic=options.ct is None)
+        brain = None if options.ct else runBrainDemo(options.out / "brain", None, _say)
     except (ValueError, OSError, MemoryError) as error:
         print(f"demo: {sentence_of(error)}", file=sys.stderr)
         return 2
     print(f"Open this page in a browser: {page.resolve()}")
+    if brain is not None:
+        print(f"The brain, with one sequence missing: {brain.resolve()}")
     return 0
 
 

@@ -15,8 +15,8 @@ from REACTDistillLib.finding import Finding
 
 from .cases import regionInSteps, regionSegments, regionState
 from .results import FindingNodes, showFindingInSteps
+from .sentvolumes import volumeToken, writeVolumeInSteps
 from .translation import tr as _
-from .volumes import scalarArray, worldGrid
 
 if TYPE_CHECKING:
     from .job import Answer, Request
@@ -79,14 +79,14 @@ class GradeWork:
         }
         regions = yield from self._regionsInSteps(folder, held)
         volumes = {"ct": inputs.ctVolume} if inputs.petVolume is None else self._withPet()
-        tokens = {name: _volumeToken(node) for name, node in volumes.items()}
+        tokens = {name: volumeToken(node) for name, node in volumes.items()}
         content = [request, tokens, {name: region["token"] for name, region in regions.items()}]
         self.fingerprint = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         if self.fingerprint == self._unchanged:
             return None
         request["sequences"], request["regions"] = {}, regions
         for name, node in volumes.items():
-            description = None if tokens[name] in held else (yield from _writeVolume(node, folder, name))
+            description = None if tokens[name] in held else (yield from writeVolumeInSteps(node, folder, name))
             request["sequences"][name] = {"token": tokens[name], "volume": description}
         return request
 
@@ -126,22 +126,6 @@ class GradeWork:
 
     def _withPet(self) -> dict[str, Any]:
         return {"ct": self._inputs.ctVolume, "pet_fdg": self._inputs.petVolume}
-
-
-def _writeVolume(node: Any, folder: Path, name: str) -> Generator[None, None, Any]:
-    image = node.GetImageData()
-    before = image.GetMTime()
-    description = yield from array_to_file_in_steps(scalarArray(node), worldGrid(node), folder, name)
-    if node.GetImageData() is not image or image.GetMTime() != before:
-        raise ValueError(_("The image was changed while it was read; try again."))
-    return description
-
-
-def _volumeToken(node: Any) -> str:
-    """A name that changes with the voxels and with the place of a volume node."""
-    scalarArray(node)  # refuses what is no scalar volume
-    place = worldGrid(node).ijk_to_ras.tobytes()
-    return f"{node.GetID()}-{node.GetImageData().GetMTime()}-{hashlib.sha256(place).hexdigest()[:16]}"
 
 
 def _contentToken(folder: Path, description: VolumeDescription) -> str:

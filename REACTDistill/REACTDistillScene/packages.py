@@ -84,8 +84,8 @@ def describe(packages: Sequence[Package]) -> str:
 def question(packages: Sequence[Package]) -> str:
     """What the user is asked before anything is downloaded: names, sizes, and what will be replaced."""
     text = _(
-        "Grading needs Python packages that the application does not have: {packages}. Download and install them now? "
-        "It takes some minutes, and the window does not answer meanwhile."
+        "The calculation needs Python packages that the application does not have: {packages}. Download and install "
+        "them now? It takes some minutes, and the window does not answer meanwhile."
     ).format(packages=describe(packages))
     replaced = {Condition.PARTIAL: _("{name} is there only in part and will be replaced.")}
     replaced[Condition.OLD] = _("{name} {version} is too old and will be replaced.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def writePage(finding: Finding, folder: Path, *, isSynthetic: bool, seconds: flo
         _probabilities(finding),
         "<h2>Where the answer comes from</h2>",
         "<p>The slices run through the largest tumor; without a tumor, through the region that speaks loudest.</p>",
-        '<div class="pictures">' + "".join(_figure(folder, *picture) for picture in _PICTURES) + "</div>",
+        '<div class="pictures">' + "".join(figure(folder, *picture) for picture in _PICTURES) + "</div>",
         f"<p>{escape(_HOW_TO_READ)}</p>",
         "" if finding.graph is None else "<h2>Regions</h2>" + _regions(finding.graph),
         "<h2>Made by</h2>",
@@ -59,10 +60,12 @@ def writePage(finding: Finding, folder: Path, *, isSynthetic: bool, seconds: flo
         "<h2>Files</h2>",
         _files(),
     ]
-    page = folder / "index.html"
-    head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Tumor grade</title><style>{_STYLE}</style>'
-    )
+    return writeHtml(folder / "index.html", "Tumor grade", parts)
+
+
+def writeHtml(page: Path, title: str, parts: Sequence[str]) -> Path:
+    """Write the parts of a page in the one style; returns the page."""
+    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
     page.write_text(head + "</head><body>" + "\n".join(parts) + "</body></html>\n", encoding="utf-8")
     return page
 
@@ -80,7 +83,7 @@ def _bar(share: float, widthPixels: int) -> str:
     return f'<span class="{kind}" style="width:{abs(share) * widthPixels:.0f}px"></span>'
 
 
-def _figure(folder: Path, name: str, caption: str) -> str:
+def figure(folder: Path, name: str, caption: str) -> str:
     if not (folder / name).is_file():
         return ""
     return f'<figure><img src="{name}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'

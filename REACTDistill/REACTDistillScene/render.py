@@ -32,26 +32,27 @@ _NEAR_SLICE_MM = 4.0
 
 
 def renderSlices(
-    ctNode: Any,
+    imageNode: Any,
     attentionNode: Any,
     graphNode: Any,
     segmentationNode: Any,
     folder: str | Path,
     centerRas: Sequence[float],
     *,
+    displayRange: tuple[float, float] = LIVER_RANGE_HU,
     isSynthetic: bool = False,
 ) -> list[Path]:
     """Write axial.png, coronal.png and sagittal.png into ``folder`` and return their paths.
 
-    The slices go through ``centerRas`` (world mm) and show the CT at -160 to 240 HU, the attention over it, the
+    The slices go through ``centerRas`` (world mm) and show the image at ``displayRange``, the attention over it, the
     outlines of all segments and, where the slice cuts them, the regions of the graph. ``attentionNode``, ``graphNode``
     and ``segmentationNode`` may be None. The scene is the same afterwards. Made for use outside the application.
     """
     folder = _checkedFolder(folder)
     paths = []
-    with temporaryNodes(), _fixedWindow(ctNode), _stage(segmentationNode, graphNode):
+    with temporaryNodes(), _fixedWindow(imageNode, displayRange), _stage(segmentationNode, graphNode):
         nodes = (attentionNode, graphNode, segmentationNode)
-        with closing(SliceView(SIZE_PIXELS, ctNode, attentionNode, opacity=_OVERLAY_OPACITY)) as view:
+        with closing(SliceView(SIZE_PIXELS, imageNode, attentionNode, opacity=_OVERLAY_OPACITY)) as view:
             for orientation in ORIENTATIONS:
                 view.look(orientation, centerRas)
                 view.annotate(_sliceAnnotations(view, orientation, centerRas, nodes, isSynthetic=isSynthetic))
@@ -89,14 +90,14 @@ def _checkedFolder(folder: str | Path) -> Path:
 
 
 @contextmanager
-def _fixedWindow(ctNode: Any) -> Iterator[None]:
-    """The CT with a display node of ours, so that the user's own window is neither used nor changed."""
-    previous = ctNode.GetDisplayNodeID()
-    setDisplay(ctNode, displayRange=LIVER_RANGE_HU, colorNodeId="vtkMRMLColorTableNodeGrey")
+def _fixedWindow(imageNode: Any, displayRange: tuple[float, float]) -> Iterator[None]:
+    """The image with a display node of ours, so that the user's own window is neither used nor changed."""
+    previous = imageNode.GetDisplayNodeID()
+    setDisplay(imageNode, displayRange=displayRange, colorNodeId="vtkMRMLColorTableNodeGrey")
     try:
         yield
     finally:
-        ctNode.SetAndObserveDisplayNodeID(previous)
+        imageNode.SetAndObserveDisplayNodeID(previous)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import ot
 import torch
 from REACTDistillLib.case import Case
 from REACTDistillLib.files import read_volume
-from REACTDistillLib.gromov import THOROUGH, Effort, Solver, gromov_wasserstein
+from REACTDistillLib.gromov import gromov_wasserstein
 from REACTDistillLib.phantom import GRADES, phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import recipe_named
@@ -52,19 +52,17 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=4, help="batches of each kind")
     parser.add_argument("--batch", type=int, default=16, help="pairs in a batch")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--thorough", action="store_true", help="the slow search of low values")
     parser.add_argument("--pot-starts", type=int, default=0, help="further random starts of POT")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--ct", type=Path, help="folder of a real case")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    solver = Solver(effort=THOROUGH if options.thorough else Effort())
-    print(f"{options.threads} threads, torch {torch.__version__}, POT {ot.__version__}, {solver}")
+    print(f"{options.threads} threads, torch {torch.__version__}, POT {ot.__version__}")
     print(f"{'':38}{'':8}{'ms of a batch':^27}{'POT / ours':^14}{'values of ours':^27}")
     columns = f"{'numpy':>9}{'torch':>9}{'ours':>9}{'numpy':>7}{'torch':>7}{'not above':>11}{'lower':>8}{'starts':>8}"
     print(f"{'':38}{'nodes':>8}{columns}")
     for name, batches in all_batches(options):
-        show(name, batches, [measured(pairs, solver, options) for pairs in batches])
+        show(name, batches, [measured(pairs, options) for pairs in batches])
 
 
 def show(name: str, batches: list[Pairs], results: list[Measured]) -> None:
@@ -87,20 +85,18 @@ def show(name: str, batches: list[Pairs], results: list[Measured]) -> None:
     )
 
 
-def measured(pairs: Pairs, solver: Solver, options: argparse.Namespace) -> Measured:
+def measured(pairs: Pairs, options: argparse.Namespace) -> Measured:
     source, source_mask = padded([pair[0] for pair in pairs])
     target, target_mask = padded([pair[1] for pair in pairs])
     tensors = [tuple(torch.from_numpy(graph).float().requires_grad_() for graph in pair) for pair in pairs]
     jobs: dict[str, Callable[[], object]] = {
         "numpy": lambda: [ot.gromov.gromov_wasserstein2(*pair) for pair in pairs],
         "torch": lambda: [ot.gromov.gromov_wasserstein2(*pair) for pair in tensors],
-        "ours": lambda: gromov_wasserstein(
-            source.requires_grad_(), target.requires_grad_(), source_mask, target_mask, solver=solver
-        ),
+        "ours": lambda: gromov_wasserstein(source.requires_grad_(), target.requires_grad_(), source_mask, target_mask),
     }
     seconds = alternate(jobs, options.runs)
     # The values of both plans come from one formula in double, so that only the plans are compared.
-    plans = gromov_wasserstein(source, target, source_mask, target_mask, solver=solver).plan.double().numpy()
+    plans = gromov_wasserstein(source, target, source_mask, target_mask).plan.double().numpy()
     found = [plan[: len(pair[0]), : len(pair[1])] for pair, plan in zip(pairs, plans, strict=True)]
     values = np.array([value(*pair, plan) for pair, plan in zip(pairs, found, strict=True)])
     pot = np.array([value(*pair, ot.gromov.gromov_wasserstein(*pair)) for pair in pairs])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Batch = dict[str, "Tensor"]
 Networks = Mapping[str, "Module"]
 
-_MODULES = {"reactkd": ".reactkd.recipe"}
+_MODULES = {"reactkd": ".reactkd.recipe", "ccsd": ".ccsd.recipe"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""The pieces of a report: a folder that appears whole, and an HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+
+PAGE = "report.html"
+_STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .8rem .2rem 0; text-align: left; border-bottom: 1px solid #e3e3e3; vertical-align: top; }
+.notice { border-left: 4px solid #D55E00; padding: .3rem .8rem; margin: .4rem 0; background: #fdf3ee; }
+figure { display: inline-block; margin: .5rem 1rem .5rem 0; vertical-align: top; max-width: 100%; }
+figure img { max-width: 100%; height: auto; }
+figcaption { font-size: .85rem; color: #555; max-width: 30rem; }
+code { overflow-wrap: anywhere; }
+"""
+
+
+def check_report_folder(folder: Path | str) -> None:
+    """Raise ValueError when a report cannot be written as the new folder ``folder``."""
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f'"{folder.name}" is not an empty folder; name a new one for the report.')
+    above = next(path for path in folder.parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f'"{folder.name}" cannot be written: no right to write into the folder above it.')
+
+
+@contextmanager
+def new_folder(folder: Path | str) -> Iterator[Path]:
+    """A temporary folder to write a report into, which becomes ``folder`` at the end, or nothing when that fails.
+
+    ValueError as ``check_report_folder``.
+    """
+    check_report_folder(folder)
+    folder = Path(folder).resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def html_page(title: str, parts: Iterable[str]) -> str:
+    """The page of HTML ``parts``; ``title`` is plain text."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading with what stands below it; nothing when that is nothing."""
+    content = "\n".join(part for part in parts if part)
+    return f"<h2>{escape(title)}</h2>\n{content}" if content else ""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows hold HTML, the head plain text."""
+    top = f"<tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>\n" if head else ""
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table>\n{top}{body}\n</table>"
+
+
+def interval(scored: tuple[float, float, float]) -> str:
+    """A score with the ends of its interval: value, low, high."""
+    value, low, high = scored
+    return f"{value:.3f} <small>({low:.3f} to {high:.3f})</small>"
+
+
+def figure(path: Path, caption: str) -> str:
+    """A PNG file as part of the page, with a caption in plain text."""
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    caption = escape(caption)
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )

@@ -1,0 +1,163 @@
+"""The report of a segmenting student: one folder with numbers, figures and one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import figures, subsetfigures
+from .evaluate import training_lines
+from .finding import NOT_A_MEDICAL_DEVICE
+from .reportpage import PAGE, figure, html_page, interval, new_folder, section, table
+from .segmentationscores import empty_rule
+from .subsetscores import AURC_DEFINITION, mean_of_cases, subset_name
+from .subsettables import notices_of, write_tables
+
+if TYPE_CHECKING:
+    from .subsetevaluation import Scored, SubsetEvaluation
+
+_CAPTIONS = {
+    "levels": "Mean Dice over the number of sequences; each subset of one size counts alike.",
+    "aurc": "AURC by region.",
+    "subsets": "Mean Dice of each subset; a filled dot is a sequence that is there.",
+    "training": "Training: loss terms and validation score; dotted lines part the stages.",
+}
+_OVERLAY_CAPTION = "Truth and prediction on the slice with most of the first region: all sequences, then each alone."
+
+
+def write_subset_report(evaluation: SubsetEvaluation, folder: Path | str) -> Path:
+    """Return the new ``folder`` with ``report.html``, ``scores.json``, CSV tables and PNG figures.
+
+    The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
+    ``check_report_folder``.
+    """
+    with new_folder(folder) as temporary:
+        write_tables(evaluation, temporary)
+        drawn = draw_figures(evaluation, temporary)
+        (temporary / PAGE).write_text(page(evaluation, drawn), encoding="utf-8")
+    return Path(folder).resolve()
+
+
+def draw_figures(evaluation: SubsetEvaluation, folder: Path) -> dict[str, Path]:
+    """Return the path of each figure by name."""
+    note = f"{'Synthetic patients. ' if evaluation.cohort.synthetic else ''}{NOT_A_MEDICAL_DEVICE}"
+    readings = evaluation.readings
+    students = {evaluation.title: evaluation.summary, **evaluation.beside}
+    drawn = {
+        "levels": subsetfigures.draw_levels(_levels(students), folder / "levels.png", note),
+        "aurc": subsetfigures.draw_aurc(_areas(students), folder / "aurc.png", note),
+        "subsets": subsetfigures.draw_subsets(readings.table, folder / "subsets.png", note),
+    }
+    for number, overlay in enumerate(readings.overlays, start=1):
+        path = folder / f"overlay_{number}.png"
+        drawn[path.stem] = subsetfigures.draw_overlay(overlay, subsetfigures.shown_subsets(overlay), path, note)
+    lines = training_lines(evaluation.subject.run) if evaluation.subject.run else []
+    if lines:
+        drawn["training"] = figures.draw_training(lines, folder / "training.png", note)
+    return drawn
+
+
+def _levels(students: Mapping[str, Mapping[str, Scored]]) -> dict[str, list[Scored]]:
+    return {
+        title: [one for name, one in scores.items() if name.removeprefix("dice_").isdigit()]
+        for title, scores in students.items()
+    }
+
+
+def _areas(students: Mapping[str, Mapping[str, Scored]]) -> dict[str, dict[str, Scored]]:
+    return {
+        title: {
+            name.removeprefix("aurc_") if name != "aurc" else "mean": one
+            for name, one in scores.items()
+            if name.startswith("aurc")
+        }
+        for title, scores in students.items()
+    }
+
+
+def page(evaluation: SubsetEvaluation, drawn: Mapping[str, Path]) -> str:
+    """Return the HTML page of an evaluation with its figures inside."""
+    title = f"{evaluation.title}: evaluation"
+    mark = " (synthetic)" if evaluation.is_synthetic else ""
+    overlays = [figure(path, _OVERLAY_CAPTION) for name, path in drawn.items() if name.startswith("overlay_")]
+    rules = [empty_rule(evaluation.config.missed), AURC_DEFINITION]
+    parts = [
+        f"<h1>{escape(title + mark)}</h1>",
+        *(f'<p class="notice">{escape(notice)}</p>' for notice in notices_of(evaluation)),
+        _facts(evaluation),
+        section("In one number", _summary(evaluation), _figures(drawn, "levels", "aurc")),
+        section("By subset", _subsets(evaluation), *(f"<p>{escape(rule)}</p>" for rule in rules)),
+        section("Subsets in colors", _figures(drawn, "subsets")),
+        section("Other students", _beside(evaluation)),
+        section("Slices", *overlays),
+        section("Training", _figures(drawn, "training")),
+    ]
+    return html_page(title, parts)
+
+
+def _facts(evaluation: SubsetEvaluation) -> str:
+    card, readings, config = evaluation.card, evaluation.readings, evaluation.config
+    cases = len(readings.table.cases)
+    seen = ", ".join(f"{name} in {count}" for name, count in readings.sequences.items())
+    truths = ", ".join(f'{name}: "{region}"' for name, region in evaluation.targets.items())
+    empty = ", ".join(f"{name} in {count}" for name, count in readings.empty_truths.items())
+    rows = [
+        ("Student", f"{evaluation.title}, recipe {card.recipe}"),
+        ("Card, SHA-256", card.sha256),
+        ("Cases", evaluation.part.name),
+        ("Cohort, SHA-256", evaluation.cohort.sha256),
+        ("Number", f"{cases} cases of {len(set(readings.table.patients))} patients"),
+        ("Sequences", f"{seen} of {cases} cases"),
+        ("Truth", truths),
+        ("Empty truth", f"{empty} of {cases} cases"),
+        ("Intervals", f"{config.level:.0%}, {config.samples} bootstrap samples by patient"),
+        ("Made", f"on {evaluation.device} in {evaluation.seconds:.1f} s, seed {config.seed}"),
+        ("Command", config.command),
+    ]
+    return table([], [(name, escape(text)) for name, text in rows if text])
+
+
+def _summary(evaluation: SubsetEvaluation) -> str:
+    rows = [[escape(shown_name(name)), interval(one)] for name, one in evaluation.summary.items()]
+    return table(["score", "value (interval)"], rows)
+
+
+def shown_name(name: str) -> str:
+    """A score of ``subsetscores.summary_scores`` for the reader."""
+    kind, _, of = name.partition("_")
+    if of.isdigit():
+        return f"mean Dice with {of} sequence{'' if of == '1' else 's'}"
+    shown = {"aurc": "AURC", "dice": "mean Dice over all subsets"}[kind]
+    return f"{shown}, {of or 'mean of regions'}"
+
+
+def _subsets(evaluation: SubsetEvaluation) -> str:
+    scores = evaluation.readings.table
+    dice, hd95, regions = mean_of_cases(scores.dice), mean_of_cases(scores.hd95_mm), scores.regions
+    head = ["subset", *(f"Dice {name}" for name in regions), *(f"HD95 {name} (mm)" for name in regions)]
+    rows = []
+    for subset, overlaps, distances in zip(scores.subsets, dice, hd95, strict=True):
+        numbers = [*(_number(x, 3) for x in overlaps), *(_number(x, 1) for x in distances)]
+        rows.append([escape(subset_name(subset)), *numbers])
+    return table(head, rows)
+
+
+def _number(value: float, decimals: int) -> str:
+    return "" if np.isnan(value) else f"{value:.{decimals}f}"
+
+
+def _beside(evaluation: SubsetEvaluation) -> str:
+    if not evaluation.beside:
+        return ""
+    names = ["dice", "aurc"]
+    students = {evaluation.title: evaluation.summary, **evaluation.beside}
+    rows = [[escape(title), *(interval(scores[name]) for name in names)] for title, scores in students.items()]
+    return table(["student", *(shown_name(name) for name in names)], rows)
+
+
+def _figures(drawn: Mapping[str, Path], *names: str) -> str:
+    return "\n".join(figure(drawn[name], _CAPTIONS[name]) for name in names if name in drawn)
