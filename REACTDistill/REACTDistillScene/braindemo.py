@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 BRAIN_SEED = 100_002  # not among the patients that the demo student was trained on
 BRAIN_SHAPE_KJI = (96, 112, 112)
-MISSING = "t2"
+MISSING = "t1ce"  # the sequence that the enhancing tumor shows on: its price is the highest
 _SHOWN = "flair"
 _SLICES = (("axial.png", "Axial slice"), ("coronal.png", "Coronal slice"), ("sagittal.png", "Sagittal slice"))
 
 
 def runBrainDemo(folder: Path, student: Path | None, progress: ProgressCallback) -> Path:
-    """Segment a synthetic brain without T2 and write finding, pictures, scene and page into ``folder``."""
+    """Segment a synthetic brain without T1ce and write finding, pictures, scene and page into ``folder``."""
     from REACTDistillLib.brain import brain_case
     from REACTDistillLib.case import Case
     from REACTDistillLib.predict import predict
@@ -67,7 +67,7 @@ def _writeScene(case: Case, finding: Finding, folder: Path) -> None:
     volume = case.sequences[_SHOWN]
     nodes = {name: nodeFromVolume(one, f"{name} (synthetic)") for name, one in case.sequences.items()}
     shown = showSegmentation(finding, nodes[_SHOWN], given=tuple(case.sequences))
-    bright = float(np.percentile(volume.array_kji, 99.5))
+    bright = float(np.percentile(volume.array_kji, 99.95))
     center = _center(finding)
     renderSlices(
         nodes[_SHOWN], None, None, shown.segmentation, folder, center, displayRange=(0.0, bright), isSynthetic=True

@@ -42,14 +42,14 @@ SEGMENT_DEMO = TrainingConfig(
     recipe="ccsd",
     name="Segment demo student",
     version="0.1.0",
-    epochs=16,
+    epochs=14,
     steps_per_epoch=30,
     batch_size=4,
     learning_rate=3e-3,
     settings={
         "grid_shape_kji": [48, 48, 48],
         "grid_spacing_kji_mm": [3.0, 3.75, 3.5],
-        "network": {"channels": [8, 16, 32, 64]},
+        "network": {"channels": [8, 16, 24, 40]},
         "training": {},
     },
 )
