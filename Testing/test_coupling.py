@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from REACTDistillLib.coupling import feasible, sinkhorn, vertex
+from REACTDistillLib.coupling import feasible, sinkhorn
 
 
 def test_r14_of_two_by_two_worked_out_by_hand() -> None:
@@ -57,18 +57,3 @@ def test_a_plan_is_made_feasible_by_cutting_and_spreading() -> None:
     plan = feasible(torch.tensor([[[1.0, 0.0], [0.0, 0.25]]]), half, half)
     # The first row is cut to 1/2; a quarter is missing in the second row and in the second column.
     assert plan[0].tolist() == [[0.5, 0.0], [0.0, 0.5]]
-
-
-def test_a_vertex_takes_large_entries_first_and_whole_units() -> None:
-    # Two nodes of 3 units each to three nodes of 2.
-    plan = torch.tensor([[[0.30, 0.15, 0.05], [0.03, 0.18, 0.29]]])
-    units = vertex(plan, torch.tensor([[3.0, 3.0]]), torch.tensor([[2.0, 2.0, 2.0]]))
-    assert units[0].tolist() == [[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]
-
-
-def test_a_vertex_of_an_even_plan_ends_and_leaves_padding_empty() -> None:
-    supply, demand = torch.tensor([[4.0, 4.0, 4.0, 0.0]]), torch.tensor([[3.0, 3.0, 0.0, 3.0, 3.0]])
-    units = vertex(torch.zeros(1, 4, 5), supply, demand)
-    assert units.sum(2).tolist() == supply.tolist()
-    assert units.sum(1).tolist() == demand.tolist()
-    assert int((units > 0).sum()) <= 3 + 4 - 1
