@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from REACTDistillLib import shipped
 from REACTDistillLib.store import StudentStore
 from student_samples import draft
 
@@ -32,8 +33,10 @@ def make(tmp_path: Path) -> Make:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> StudentStore:
-    """The shipped students and a folder that does not exist yet."""
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudentStore:
+    """One shipped student, the demo of grading, and a folder that does not exist yet."""
+    graders = [shipped.demo_student("grade")]
+    monkeypatch.setattr(shipped, "shipped_students", lambda: graders)
     return StudentStore(tmp_path / "settings" / "Students")
 
 

@@ -109,7 +109,7 @@ def test_students_are_listed_without_torch_and_without_safetensors(store: Studen
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=MODULE)
     listed, sentence = result.stdout.splitlines()
-    assert listed == "['Grade demo student 0.2.0', 'Mine 2']"
+    assert listed == "['Grade demo student 0.2.0', 'Segment demo student 0.1.0', 'Mine 2']"
     assert sentence == (
         f'"{added(store)[0].path.name}" cannot be checked without the Python package "safetensors": '
         "install that package first."
