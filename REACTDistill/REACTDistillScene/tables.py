@@ -26,10 +26,16 @@ def fillFindingTable(node: Any, finding: Finding, *, when: datetime) -> None:
 
     The notices are rows, so they stay with the numbers when the table is exported.
     """
-    provenance = finding.provenance
     rows = [(PREDICTED_CLASS, finding.predicted_class), (SHOWN_CLASS, finding.shown_class)]
     rows += [(f"{PROBABILITY}{label}", f"{value:.4f}") for label, value in finding.probabilities.items()]
-    rows += [
+    rows += provenanceRows(finding, when=when)
+    fillTable(node, {"Item": [row[0] for row in rows], "Value": [row[1] for row in rows]})
+
+
+def provenanceRows(finding: Finding, *, when: datetime) -> list[tuple[str, str]]:
+    """Item and value of who said it and when, then of every notice."""
+    provenance = finding.provenance
+    rows = [
         (STUDENT, provenance.student),
         (STUDENT_VERSION, provenance.student_version),
         (STUDENT_SHA256, provenance.tensors_sha256),
@@ -39,8 +45,7 @@ def fillFindingTable(node: Any, finding: Finding, *, when: datetime) -> None:
         ("Date", when.strftime("%Y-%m-%d %H:%M:%S")),
         ("Intended use", provenance.intended_use),
     ]
-    rows += [(f"{NOTICE} {number}", notice) for number, notice in enumerate(finding.notices(), start=1)]
-    fillTable(node, {"Item": [row[0] for row in rows], "Value": [row[1] for row in rows]})
+    return rows + [(f"{NOTICE} {number}", notice) for number, notice in enumerate(finding.notices(), start=1)]
 
 
 def fillRegionTable(node: Any, graph: RegionGraph) -> None:

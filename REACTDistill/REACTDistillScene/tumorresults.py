@@ -18,7 +18,7 @@ from .hierarchy import placeBeside, removeItem
 from .layers import ATTENTION_ATTRIBUTE, takeOutOfSlices
 from .results import RESULT_ATTRIBUTE
 from .sequenceguess import SEQUENCES, labelsOf
-from .tables import NOTICE, STUDENT, STUDENT_SHA256, STUDENT_VERSION, fillTable
+from .tables import fillTable, provenanceRows
 from .transforms import transformToWorld
 from .translation import tr as _
 from .tumorsegments import isUntouchedResult, removeSegmentation, replaceSegments, tumorSegmentationInSteps
@@ -124,24 +124,14 @@ def _settled(
 
 def _columns(finding: Finding, given: tuple[str, ...], *, when: datetime) -> dict[str, list[str]]:
     """Item and Value: what was given, volumes, expected Dice, provenance, then every notice."""
-    said, provenance = finding.segmentation, finding.provenance
+    said = finding.segmentation
     assert said is not None  # the caller has refused a Finding without one
     expected = said.expectation or {}
     rows = [(GIVEN, labelsOf(given)), (MISSING, labelsOf([name for name in SEQUENCES if name not in given]) or "none")]
     rows += [(f"{VOLUME}{region}", f"{volume:.3f}") for region, volume in said.volumes_ml.items()]
     rows += [(f"{EXPECTED}{region}", f"{dice:.3f}") for region, dice in expected.get("dice", {}).items()]
     rows += [(EXPECTATION, str(expected["sentence"]))] * bool(expected.get("sentence"))
-    rows += [
-        (STUDENT, provenance.student),
-        (STUDENT_VERSION, provenance.student_version),
-        (STUDENT_SHA256, provenance.tensors_sha256),
-        ("Software version", provenance.software_version),
-        ("Device", provenance.device),
-        ("Seconds", f"{provenance.seconds:.2f}"),
-        ("Date", when.strftime("%Y-%m-%d %H:%M:%S")),
-        ("Intended use", provenance.intended_use),
-    ]
-    rows += [(f"{NOTICE} {number}", notice) for number, notice in enumerate(finding.notices(), start=1)]
+    rows += provenanceRows(finding, when=when)
     return {"Item": [row[0] for row in rows], "Value": [row[1] for row in rows]}
 
 
