@@ -2,12 +2,8 @@
 # ruff: noqa: PT009, PT027 - the self-test runs inside the application, where there is no pytest
 
 import importlib.util
-import logging
-import sys
-import time
 
 import slicer
-import vtk
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -19,6 +15,22 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+if importlib.util.find_spec("REACTDistillScene") is not None:
+    from REACTDistillScene.panelwidget import PanelWidget
+else:
+
+    class PanelWidget:
+        """In place of the panel one sentence: the user has added only a part of the extension."""
+
+        panel = None
+
+        def setup(self):
+            import qt
+
+            super().setup()
+            text = _("The module REACTDistill, which holds the shared code, is missing; install the whole extension.")
+            self.layout.addWidget(qt.QLabel(text))
 
 
 class MissingModalitySeg(ScriptedLoadableModule):
@@ -71,13 +83,9 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
     """Segmenting without a panel: from the Python console, from scripts and from other modules."""
 
     def getParameterNode(self):
-        node = super().getParameterNode()
-        try:
-            return MissingModalitySegParameterNode(node)
-        except ValueError as error:  # a scene written by another version
-            logging.warning("MissingModalitySeg: the parameters in the scene were reset to defaults (%s).", error)
-            node.UnsetAllParameters()
-            return MissingModalitySegParameterNode(node)
+        from REACTDistillScene.parameters import readParameters
+
+        return readParameters(MissingModalitySegParameterNode, super().getParameterNode())
 
     def process(
         self,
@@ -117,113 +125,16 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         return results[0]
 
 
-class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Widget: its life cycle and the parameter node; what is in it belongs to ``TumorPanel``."""
+class MissingModalitySegWidget(PanelWidget, ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Widget: ``PanelWidget`` has its life cycle and the parameter node; what is in it belongs to ``TumorPanel``."""
 
-    def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = self.ui = self.panel = None
-        self._parameterNode = self._parameterNodeGuiTag = self._updateTimer = None
-        self._wasConnected = False
+    def makeLogic(self):
+        return MissingModalitySegLogic()
 
-    def setup(self):
-        import qt
-
-        ScriptedLoadableModuleWidget.setup(self)
-        if importlib.util.find_spec("REACTDistillScene") is None:
-            self.layout.addWidget(qt.QLabel(_missingOwnerText()))
-            return
+    def makePanel(self):
         from REACTDistillScene.tumorpanel import TumorPanel
 
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MissingModalitySeg.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = MissingModalitySegLogic()
-        # Exceptions in VTK observers pass unnoticed, so the work is done in the slot of a timer.
-        self._updateTimer = qt.QTimer()
-        self._updateTimer.setSingleShot(True)
-        self._updateTimer.connect("timeout()", self.updateGUI)
-        self.panel = TumorPanel(self.ui, self._currentParameters)
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, scene.StartImportEvent, self.disconnect)
-        for event in (scene.EndCloseEvent, scene.EndImportEvent):
-            self.addObserver(scene, event, self.reconnect)
-        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
-            self.addObserver(scene, event, self._updateLater)
-        self.initializeParameterNode()
-
-    # Life cycle
-
-    def enter(self):
-        if self.panel is not None:  # setup() may have failed half-way
-            self.initializeParameterNode()
-
-    def exit(self):
-        self.setParameterNode(None)
-
-    def cleanup(self):
-        if self.panel is not None:
-            self.panel.close()
-        if self._updateTimer is not None:
-            self._updateTimer.stop()
-            self._updateTimer.disconnect("timeout()", self.updateGUI)
-        self.setParameterNode(None)
-        self.panel = None
-        self.removeObservers()
-
-    def onReload(self):
-        for name in [n for n in sys.modules if n.split(".")[0] in ("REACTDistillLib", "REACTDistillScene")]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
-
-    def onSceneStartClose(self, caller, event):
-        self.panel.closeScene()
-        self.disconnect()
-
-    # Parameters
-
-    def disconnect(self, caller=None, event=None):
-        """Let go of the parameters: while a scene is read they name nodes that are not there yet."""
-        self._wasConnected = self._wasConnected or self._parameterNode is not None
-        self.setParameterNode(None)
-
-    def reconnect(self, caller, event):
-        if self._wasConnected:
-            self._wasConnected = False
-            self.initializeParameterNode()
-
-    def initializeParameterNode(self):
-        self.setParameterNode(self.logic.getParameterNode())
-        self._updateLater()
-
-    def setParameterNode(self, parameterNode):
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateLater)
-        self._parameterNode = parameterNode
-        if self.panel is not None:
-            self.panel.parameters = parameterNode
-        if self._parameterNode is not None:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateLater)
-
-    def updateGUI(self):
-        """Show the parameters; called once after any number of changes."""
-        if self.panel is not None:
-            self.panel.show()
-
-    def _currentParameters(self):
-        return self._parameterNode or self.logic.getParameterNode()
-
-    def _updateLater(self, caller=None, event=None):
-        self._updateTimer.start()
-
-
-def _missingOwnerText():
-    return _("The module REACTDistill, which holds the shared code, is missing; install the whole extension.")
+        return TumorPanel(self.ui, self.currentParameters)
 
 
 class MissingModalitySegTest(ScriptedLoadableModuleTest):
@@ -233,20 +144,16 @@ class MissingModalitySegTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear(0)
 
     def runTest(self):
-        for name in dir(self):
-            if name.startswith("test_"):
-                self.setUp()
-                getattr(self, name)()
+        from REACTDistillScene import selftest
+
+        selftest.runAll(self)
 
     def test_phantomWithoutT1ceIsSegmentedUnderATransform(self):
+        from REACTDistillScene import selftest
+
         _skipWithoutStudent(self)
         volumes = _phantomNodes(seed=3)
-        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
-        matrix = vtk.vtkMatrix4x4()
-        matrix.SetElement(0, 3, 30.0)  # mm to the right
-        transform.SetMatrixTransformToParent(matrix)
-        for node in volumes.values():
-            node.SetAndObserveTransformNodeID(transform.GetID())
+        transform = selftest.moveToTheRight(volumes.values(), distanceMm=30.0)
         given = {name: node for name, node in volumes.items() if name != "t1ce"}
         finding, nodes = MissingModalitySegLogic().process(given, device="cpu")
         self.assertIn("WT", finding.segmentation.volumes_ml)
@@ -260,30 +167,15 @@ class MissingModalitySegTest(ScriptedLoadableModuleTest):
         self.assertIn('"t3"', str(refusal.exception))
 
     def test_panelGuessesSegmentsAndCanBeCanceled(self):
+        from REACTDistillScene import selftest
+
         _skipWithoutStudent(self)
         volumes = _phantomNodes(seed=3)
-        widget = slicer.util.getModuleWidget("MissingModalitySeg")
-        widget.initializeParameterNode()
-        widget.updateGUI()
-        parameters = widget.logic.getParameterNode()
-        self.assertEqual(parameters.t1ceVolume.GetID(), volumes["t1ce"].GetID())
+        widget = selftest.shownWidget("MissingModalitySeg")
+        self.assertEqual(widget.logic.getParameterNode().t1ceVolume.GetID(), volumes["t1ce"].GetID())
         bar = widget.panel.bar
-        bar.applyButton.click()
-        self.assertTrue(bar.isBusy, bar.status)
-        bar.applyButton.click()
-        self._wait(bar)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"), 0)
-        bar.applyButton.click()
-        self._wait(bar)
-        parameters = widget.logic.getParameterNode()
-        self.assertIsNotNone(parameters.resultSegmentation, bar.status)
-
-    def _wait(self, bar, seconds=120.0):
-        end = time.monotonic() + seconds
-        while bar.isBusy:
-            self.assertLess(time.monotonic(), end, bar.status)
-            slicer.app.processEvents()
-            time.sleep(0.01)
+        selftest.cancelThenRun(self, bar, "vtkMRMLSegmentationNode")
+        self.assertIsNotNone(widget.logic.getParameterNode().resultSegmentation, bar.status)
 
 
 def _skipWithoutStudent(test):

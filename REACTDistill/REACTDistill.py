@@ -2,13 +2,10 @@
 # ruff: noqa: PT009, PT027 - the self-test runs inside the application, where there is no pytest
 
 import importlib.util
-import logging
-import sys
-import time
 from typing import Annotated
 
 import slicer
-import vtk
+from REACTDistillScene.panelwidget import PanelWidget
 from slicer import vtkMRMLModelNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -76,13 +73,9 @@ class REACTDistillLogic(ScriptedLoadableModuleLogic):
     """Grading without a panel: from the Python console, from scripts and from other modules."""
 
     def getParameterNode(self):
-        node = super().getParameterNode()
-        try:
-            return REACTDistillParameterNode(node)
-        except ValueError as error:  # a scene written by another version
-            logging.warning("REACTDistill: the parameters in the scene were reset to defaults (%s).", error)
-            node.UnsetAllParameters()
-            return REACTDistillParameterNode(node)
+        from REACTDistillScene.parameters import readParameters
+
+        return readParameters(REACTDistillParameterNode, super().getParameterNode())
 
     def process(
         self,
@@ -114,107 +107,21 @@ class REACTDistillLogic(ScriptedLoadableModuleLogic):
         return finding, showFinding(finding, ctVolume)
 
 
-class REACTDistillWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Widget: its life cycle and the parameter node; what is in it belongs to ``GradePanel``."""
+class REACTDistillWidget(PanelWidget, ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Widget: ``PanelWidget`` has its life cycle and the parameter node; what is in it belongs to ``GradePanel``."""
 
-    def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = self.ui = self.panel = None
-        self._parameterNode = self._parameterNodeGuiTag = self._updateTimer = None
-        self._wasConnected = False
+    def makeLogic(self):
+        return REACTDistillLogic()
 
-    def setup(self):
-        import qt
+    def makePanel(self):
         from REACTDistillScene.gradepanel import GradePanel
 
-        ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/REACTDistill.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = REACTDistillLogic()
-        # Exceptions in VTK observers pass unnoticed, so the work is done in the slot of a timer.
-        self._updateTimer = qt.QTimer()
-        self._updateTimer.setSingleShot(True)
-        self._updateTimer.connect("timeout()", self.updateGUI)
-        self.panel = GradePanel(self.ui, self._currentParameters)
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(scene, scene.StartImportEvent, self.disconnect)
-        for event in (scene.EndCloseEvent, scene.EndImportEvent):
-            self.addObserver(scene, event, self.reconnect)
-        for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent):
-            self.addObserver(scene, event, self._updateLater)
-        self.initializeParameterNode()
-
-    # Life cycle
-
-    def enter(self):
-        if self.panel is not None:  # setup() may have failed half-way
-            self.initializeParameterNode()
+        return GradePanel(self.ui, self.currentParameters)
 
     def exit(self):
-        if self.panel is not None:
+        if self.panel is not None:  # setup() may have failed half-way
             self.panel.leave()
-        self.setParameterNode(None)
-
-    def cleanup(self):
-        if self.panel is not None:
-            self.panel.close()
-        if self._updateTimer is not None:
-            self._updateTimer.stop()
-            self._updateTimer.disconnect("timeout()", self.updateGUI)
-        self.setParameterNode(None)
-        self.panel = None
-        self.removeObservers()
-
-    def onReload(self):
-        for name in [n for n in sys.modules if n.split(".")[0] in ("REACTDistillLib", "REACTDistillScene")]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
-
-    def onSceneStartClose(self, caller, event):
-        self.panel.closeScene()
-        self.disconnect()
-
-    # Parameters
-
-    def disconnect(self, caller=None, event=None):
-        """Let go of the parameters: while a scene is read they name nodes that are not there yet."""
-        self._wasConnected = self._wasConnected or self._parameterNode is not None
-        self.setParameterNode(None)
-
-    def reconnect(self, caller, event):
-        if self._wasConnected:
-            self._wasConnected = False
-            self.initializeParameterNode()
-
-    def initializeParameterNode(self):
-        self.setParameterNode(self.logic.getParameterNode())
-        self._updateLater()
-
-    def setParameterNode(self, parameterNode):
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateLater)
-        self._parameterNode = parameterNode
-        if self.panel is not None:
-            self.panel.parameters = parameterNode
-        if self._parameterNode is not None:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._updateLater)
-
-    def updateGUI(self):
-        """Show the parameters; called once after any number of changes."""
-        if self.panel is not None:
-            self.panel.show()
-
-    def _currentParameters(self):
-        return self._parameterNode or self.logic.getParameterNode()
-
-    def _updateLater(self, caller=None, event=None):
-        self._updateTimer.start()
+        PanelWidget.exit(self)
 
 
 class REACTDistillTest(ScriptedLoadableModuleTest):
@@ -224,21 +131,17 @@ class REACTDistillTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear(0)
 
     def runTest(self):
-        for name in dir(self):
-            if name.startswith("test_"):
-                self.setUp()
-                getattr(self, name)()
+        from REACTDistillScene import selftest
+
+        selftest.runAll(self)
 
     def test_phantomIsGradedUnderATransform(self):
+        from REACTDistillScene import selftest
+
         if importlib.util.find_spec("torch") is None:
             self.skipTest("torch is not installed in the application: only the worker can grade")
         ctVolume, segmentation = _phantomNodes(seed=3)
-        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
-        for node in (ctVolume, segmentation):
-            node.SetAndObserveTransformNodeID(transform.GetID())
-        matrix = vtk.vtkMatrix4x4()
-        matrix.SetElement(0, 3, 30.0)  # mm to the right
-        transform.SetMatrixTransformToParent(matrix)
+        transform = selftest.moveToTheRight((ctVolume, segmentation), distanceMm=30.0)
         finding, nodes = REACTDistillLogic().process(ctVolume, segmentation, "liver", ["tumor"], device="cpu")
         self.assertAlmostEqual(sum(finding.probabilities.values()), 1.0, places=5)
         self.assertGreaterEqual(len(finding.graph.names), 4)
@@ -260,33 +163,18 @@ class REACTDistillTest(ScriptedLoadableModuleTest):
         self.assertIn("no such segment", str(refusal.exception))
 
     def test_panelGradesInTheWorkerAndCanBeCanceled(self):
-        from REACTDistillScene import packages
+        from REACTDistillScene import packages, selftest
 
         if packages.missingPackages():
             self.skipTest("torch or safetensors is not installed: the worker cannot grade")
         ctVolume, _segmentation = _phantomNodes(seed=3)
-        widget = slicer.util.getModuleWidget("REACTDistill")
-        widget.initializeParameterNode()
-        widget.updateGUI()
+        widget = selftest.shownWidget("REACTDistill")
         bar = widget.panel.bar
-        bar.applyButton.click()
-        self.assertTrue(bar.isBusy, bar.status)
-        bar.applyButton.click()
-        self._wait(bar)
-        self.assertEqual(slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode"), 0)
-        bar.applyButton.click()
-        self._wait(bar)
+        selftest.cancelThenRun(self, bar, "vtkMRMLTableNode")
         parameters = widget.logic.getParameterNode()
         self.assertIsNotNone(parameters.resultTable, bar.status)
         self.assertEqual(parameters.resultCT.GetID(), ctVolume.GetID())
         self.assertEqual(parameters.resultAttention.GetSpacing(), ctVolume.GetSpacing())
-
-    def _wait(self, bar, seconds=120.0):
-        end = time.monotonic() + seconds
-        while bar.isBusy:
-            self.assertLess(time.monotonic(), end, bar.status)
-            slicer.app.processEvents()
-            time.sleep(0.01)
 
 
 def _phantomNodes(seed):

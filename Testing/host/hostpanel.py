@@ -1,13 +1,19 @@
-"""Fixtures: the module's panel on the stand-in host, a phantom in its scene, a quick student."""
+"""The grading module on the stand-in host, with an untrained student that is quick."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from hostdriver import (
+    DrivenModule,
+    fixturesOf,
+    host,
+    layers,
+    mainWindow,
+    run,
+    temporaryFiles,
+    withAndWithoutMainWindow,
+)
 
-import pytest
-
-MODULE = Path(__file__).resolve().parents[2] / "REACTDistill" / "REACTDistill.py"
+__all__ = ["host", "layers", "mainWindow", "run", "temporaryFiles", "withAndWithoutMainWindow"]
 
 
 def saveUntrainedStudent(path, *, name="Untrained student", seed=0):
@@ -34,87 +40,27 @@ def saveUntrainedStudent(path, *, name="Untrained student", seed=0):
     save_student(path, recipe.build_network(preparation.network), card)
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    path = tmp_path_factory.mktemp("student") / "untrained.safetensors"
-    saveUntrainedStudent(path)
-    return path
-
-
-@pytest.fixture
-def mainWindow():
-    """Tests that must also pass without a main window are parametrized with it."""
-    return True
-
-
-@pytest.fixture
-def host(mainWindow):
-    """The stand-in host; anything that went wrong on it fails the test."""
-    import hostapp
-    import hosterrors
-    import slicer
-
-    uninstall = hostapp.install(mainWindow=mainWindow)
-    previous = hosterrors.collectObserverErrors()
-    hosterrors.clear()
-    slicer.mrmlScene.Clear(0)
-    yield hostapp
-    uninstall()
-    slicer.mrmlScene.Clear(0)
-    sys.excepthook = previous
-    assert hosterrors.problems() == []
-
-
-@pytest.fixture
-def panel(host, student, monkeypatch):
-    """The module's widget, entered, on an empty scene; what it leaves behind fails the test."""
-    import hostorphans
-    import REACTDistillLib.shipped
-    import slicer
-
-    monkeypatch.setattr(REACTDistillLib.shipped, "demo_student", lambda task: student)
-    ledger = hostorphans.ObserverLedger(slicer.mrmlScene)
-    before = hostorphans.belongings(ledger)
-    module, widget, place = host.openModule(MODULE)
-    widget.module, widget.place = module, place  # a Python object: it takes any attribute
-    host.processEvents()
-    yield widget
-    host.quitApplication()
-    slicer.mrmlScene.Clear(0)
-    host.processEvents(2.0, until=lambda: not hostorphans.belongings(ledger).leftSince(before))
-    left = hostorphans.belongings(ledger).leftSince(before)
-    ledger.stop()
-    assert left == []
-
-
-@pytest.fixture
-def phantom(host, panel):
-    """CT and segmentation nodes of a phantom, loaded while the panel is open: it chooses them by itself."""
-    nodes = panel.module._phantomNodes(seed=3)
-    host.processEvents()
-    return nodes
-
-
-withAndWithoutMainWindow = pytest.mark.parametrize("mainWindow", [True, False], ids=["main window", "no main window"])
-
-
-def run(host, widget, seconds=60.0):
-    widget.panel.bar.applyButton.click()
-    assert host.processEvents(seconds, until=lambda: not widget.panel.bar.isBusy), "the job did not end"
-    host.processEvents(0.05)
-
-
-def temporaryFiles():
-    import slicer
-
-    return list(Path(slicer.app.temporaryPath).glob("REACTDistill-*"))
-
-
-def layers():
-    import slicer
-
-    manager = slicer.app.layoutManager()
-    if manager is None:
-        return []
-    composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
-    return [(node.GetBackgroundVolumeID(), node.GetForegroundVolumeID()) for node in composites]
+GRADING = DrivenModule(
+    name="REACTDistill",
+    saveStudent=saveUntrainedStudent,
+    unbound=frozenset(
+        {
+            "liverSegmentID",
+            "tumorSegmentIDs",
+            "student",
+            "shownClass",
+            "resultCT",
+            "resultTable",
+            "resultRegionTable",
+            "resultAttention",
+            "resultGraph",
+        }
+    ),
+    inputParameter="ctVolume",
+    resultParameter="resultTable",
+    apply="Grade the tumor.",
+    emptyScene="Choose a CT volume.",
+    inputRemoved="The CT was removed while it was graded, so the result was dropped.",
+)
+MODULE = GRADING.file
+student, panel, phantom = fixturesOf(GRADING)

@@ -61,12 +61,14 @@ class ScriptedLoadableModuleLogic:
 
     def getParameterNode(self):
         node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
-        return node if node is not None else self.createParameterNode()
+        if node is None:
+            return self.createParameterNode()
+        node.SetAttribute("ModuleName", self.moduleName)  # closing a scene takes it away
+        return node
 
     def createParameterNode(self):
         node = slicer.vtkMRMLScriptedModuleNode()
         node.SetSingletonTag(self.moduleName)
-        node.SetModuleName(self.moduleName)
         node.SetAttribute("ModuleName", self.moduleName)
         node.SetName(self.moduleName)
         return slicer.mrmlScene.AddNode(node)

@@ -1,13 +1,10 @@
-"""Fixtures: the panel of MissingModalitySeg on the stand-in host, four synthetic sequences, a quick student."""
+"""The segmenting module on the stand-in host, with an untrained student that is quick."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from hostdriver import DrivenModule, fixturesOf, host, mainWindow
 
-import pytest
-from hostpanel import host, mainWindow  # noqa: F401 - fixtures that the others need
-
-MODULE = Path(__file__).resolve().parents[2] / "MissingModalitySeg" / "MissingModalitySeg.py"
+__all__ = ["host", "mainWindow"]
 SEQUENCES = ("t1", "t1ce", "t2", "flair")
 
 
@@ -59,38 +56,28 @@ def saveUntrainedSegmenter(path, *, name="Untrained segmenter", seed=0):
     save_student(path, recipe.build_network(preparation.network), card)
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory):
-    path = tmp_path_factory.mktemp("student") / "untrained.safetensors"
-    saveUntrainedSegmenter(path)
-    return path
-
-
-@pytest.fixture
-def panel(host, student, monkeypatch):  # noqa: F811
-    """The module's widget, entered, on an empty scene; what it leaves behind fails the test."""
-    import hostorphans
-    import REACTDistillLib.shipped
-    import slicer
-
-    monkeypatch.setattr(REACTDistillLib.shipped, "demo_student", lambda task: student)
-    ledger = hostorphans.ObserverLedger(slicer.mrmlScene)
-    before = hostorphans.belongings(ledger)
-    module, widget, place = host.openModule(MODULE)
-    widget.module, widget.place = module, place  # a Python object: it takes any attribute
-    host.processEvents()
-    yield widget
-    host.quitApplication()
-    slicer.mrmlScene.Clear(0)
-    host.processEvents(2.0, until=lambda: not hostorphans.belongings(ledger).leftSince(before))
-    left = hostorphans.belongings(ledger).leftSince(before)
-    ledger.stop()
-    assert left == []
-
-
-@pytest.fixture
-def phantom(host, panel):  # noqa: F811
-    """The four sequences of a synthetic patient, loaded while the panel is open: it guesses them by itself."""
-    nodes = panel.module._phantomNodes(seed=3)
-    host.processEvents()
-    return nodes
+SEGMENTING = DrivenModule(
+    name="MissingModalitySeg",
+    saveStudent=saveUntrainedSegmenter,
+    unbound=frozenset(
+        {
+            "knownVolumes",
+            "student",
+            "referenceSequence",
+            "shownMap",
+            "resultReference",
+            "resultSegmentation",
+            "resultTable",
+            "resultWTProbability",
+            "resultTCProbability",
+            "resultETProbability",
+        }
+    ),
+    inputParameter="t2Volume",
+    resultParameter="resultSegmentation",
+    apply="Segment the tumor.",
+    emptyScene="No sequence is given; choose at least one of T1, T1ce, T2 and FLAIR.",
+    inputRemoved="A sequence was removed while it was segmented, so the result was dropped.",
+)
+MODULE = SEGMENTING.file
+student, panel, phantom = fixturesOf(SEGMENTING)
