@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from REACTDistillLib.exchange import volume_to_file
 from REACTDistillLib.volume import Grid, Volume
-from REACTDistillScene.job import Job, JobCallbacks, State
+from REACTDistillScene.job import Job, JobCallbacks, Pace, State
 from REACTDistillScene.transport import LineBuffer, PopenTransport
 from REACTDistillScene.workerclient import WorkerClient, reasonOfEnd
 
@@ -376,6 +377,65 @@ def test_only_what_changed_is_sent_again(recorder) -> None:
         {"read": 1, "sums": {"ct": 2.0, "pet": 6.0}},
         {"read": 1, "sums": {"ct": 2.0, "pet": 4.0}},
     ]
+
+
+def test_a_request_that_waits_builds_on_the_one_before_it(recorder) -> None:
+    first, second = HoldWork({"ct": 1.0, "pet": 2.0}), HoldWork({"ct": 1.0, "pet": 2.0})
+    ahead = recorder.newJob("panel")
+    ahead.start(first)
+    while ahead.hasSteps:
+        ahead.poll()
+    recorder.run(second)
+    assert (first.sent, second.sent) == (2, 0)
+    assert second.answer == {"read": 0, "sums": {"ct": 2.0, "pet": 4.0}}
+    ahead.close()
+
+
+def test_after_a_cancel_only_what_changed_by_it_is_sent_again(recorder) -> None:
+    recorder.run(HoldWork({"ct": 1.0, "pet": 2.0}))
+    canceled = HoldWork({"ct": 1.0, "pet": 3.0})
+    recorder.job.start(canceled)
+    while recorder.job.hasSteps:
+        recorder.job.poll()
+    recorder.job.cancel()
+    assert recorder.worker.held("panel") == {"ct-1.0"}
+    recorder.wait(lambda: not recorder.job.isBusy)
+    assert recorder.worker.held("panel") == {"ct-1.0"}
+    third = HoldWork({"ct": 1.0, "pet": 2.0})
+    recorder.run(third)
+    assert (third.sent, third.answer["sums"]) == (1, {"ct": 2.0, "pet": 4.0})
+
+
+def test_a_request_whose_volumes_never_came_because_the_one_before_it_was_canceled_is_sent_again(recorder) -> None:
+    recorder.job.start(EchoWork("steps"))
+    recorder.wait(lambda: recorder.progress)
+    ahead, waiting = recorder.newJob("other panel"), recorder.newJob("other panel")
+    works = HoldWork({"ct": 1.0}), HoldWork({"ct": 1.0})
+    for job, work in zip((ahead, waiting), works, strict=True):
+        job.start(work)
+        while job.hasSteps:
+            job.poll()
+    assert works[1].sent == 0
+    ahead.cancel()
+    recorder.job.cancel()
+    recorder.wait(lambda: waiting.poll() or not waiting.isBusy)
+    assert (works[1].sent, works[1].answer) == (1, {"read": 1, "sums": {"ct": 2.0}})
+    assert recorder.errors == []
+    ahead.close()
+    waiting.close()
+
+
+def test_a_job_may_wait_for_a_cancel_for_ever_and_leave_the_worker_alone(recorder) -> None:
+    callbacks = JobCallbacks(lambda state: None, lambda *progress: None, lambda *error: None)
+    job = Job(recorder.worker, callbacks, holder="panel", makeFolder=recorder.newFolder, pace=Pace(0.004, math.inf))
+    job.start(EchoWork("hang"))
+    recorder.wait(lambda: job.poll() or job.state is State.RUNNING)
+    job.cancel()
+    end = time.monotonic() + 1.5
+    recorder.wait(lambda: job.poll() or time.monotonic() > end)
+    assert job.state is State.CANCELLING
+    assert isAlive(recorder.worker.processGroup)
+    job.close()
 
 
 def test_a_new_worker_is_sent_everything(recorder) -> None:

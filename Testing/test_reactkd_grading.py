@@ -10,8 +10,8 @@ import pytest
 from REACTDistillLib.case import Case
 from REACTDistillLib.memory import Memory
 from REACTDistillLib.phantom import phantom_case
-from REACTDistillLib.predict import predict
-from REACTDistillLib.recipes.reactkd import inputs
+from REACTDistillLib.predict import get_ready, predict
+from REACTDistillLib.recipes.reactkd import exam, grading, inputs
 from REACTDistillLib.student import load_student
 from REACTDistillLib.volume import Volume
 
@@ -74,3 +74,47 @@ def test_an_edit_that_moves_the_box_of_the_liver_samples_both_again(phantom, stu
     warm = predict(edited, student, memory=memory)
     assert sum(volume is phantom.sequences["ct"] for volume in sampled) == 1
     assert warm.probabilities == predict(edited, student).probabilities
+
+
+@pytest.mark.parametrize("edited", ["liver", "tumor"])
+def test_a_grade_that_was_got_ready_is_the_same_and_makes_no_image_and_no_region_again(
+    phantom, student, monkeypatch, edited
+):
+    memory = Memory()
+    predict(phantom, student, memory=memory)
+    case = Case(phantom.sequences, {**phantom.regions, edited: eroded(phantom.regions[edited])})
+    made = []
+    for module, name in ((exam, "find_liver"), (exam, "exam_images"), (exam, "SoftMasks"), (grading, "feature_map")):
+        note_use(monkeypatch, module, name, made)
+    get_ready(case, student, memory=memory)
+    assert made == ["find_liver", *(["exam_images"] if edited == "liver" else []), "SoftMasks"]
+    made.clear()
+    warm = predict(case, student, memory=memory)
+    assert made == (["feature_map"] if edited == "liver" else [])
+    cold = predict(case, student)
+    assert warm.probabilities == cold.probabilities
+    assert warm.warnings == cold.warnings
+    assert np.array_equal(warm.attention.array_kji, cold.attention.array_kji)
+    assert warm.graph.to_json() == cold.graph.to_json()
+
+
+def test_getting_ready_refuses_what_a_grade_refuses(phantom, student):
+    case = Case(phantom.sequences, {"tumor": phantom.regions["tumor"]})
+    with pytest.raises(ValueError, match='needs the mask "liver"'):
+        get_ready(case, student, memory=Memory())
+
+
+def eroded(mask):
+    """Without the lowest slice that holds a voxel."""
+    array = mask.array_kji.copy()
+    array[np.flatnonzero(array.any(axis=(1, 2)))[0]] = False
+    return Volume(array, mask.grid)
+
+
+def note_use(monkeypatch, module, name, made):
+    original = getattr(module, name)
+    if isinstance(original, type):
+        of = original.of
+        monkeypatch.setattr(original, "of", lambda *a: made.append(name) or of(*a))
+    else:
+        monkeypatch.setattr(module, name, lambda *a, **k: made.append(name) or original(*a, **k))

@@ -198,6 +198,32 @@ def test_a_case_is_graded_as_by_predict_and_stays_warm(worker, tmp_path) -> None
     assert (again["probabilities"], again["shown_class"]) == (expected.probabilities, other)
 
 
+def test_a_grade_after_getting_ready_is_the_one_without(worker, tmp_path) -> None:
+    from REACTDistillLib.phantom import phantom_case
+    from REACTDistillLib.predict import predict
+    from REACTDistillLib.shipped import demo_student
+
+    case = phantom_case(5)
+    volumes = {"ct": case.sequences["ct"], **case.regions}
+    sent = {name: {"token": name, "volume": volume_to_file(volume, tmp_path, name)} for name, volume in volumes.items()}
+    request = {
+        "holder": "panel",
+        "folder": str(tmp_path),
+        "student": str(demo_student("grade")),
+        "device": "cpu",
+        "sequences": {"ct": sent["ct"]},
+        "regions": {name: sent[name] for name in case.regions},
+    }
+    assert worker.ask(1, task="get_ready", **request)["answer"] == {}
+    for one in sent.values():
+        one["volume"] = None  # the worker has them now
+    answer = worker.ask(2, task="predict", **request)["answer"]
+    expected = predict(case, demo_student("grade"), device="cpu")
+    assert Finding.from_json(answer["finding"], None).probabilities == expected.probabilities
+    attention = volume_from_file(answer["attention"], tmp_path)
+    assert np.array_equal(attention.array_kji, expected.attention.array_kji)  # type: ignore[union-attr]
+
+
 def test_a_case_is_segmented_as_by_predict_with_masks_and_maps_in_files(worker, tmp_path) -> None:
     from REACTDistillLib.brain import brain_case
     from REACTDistillLib.case import Case

@@ -67,6 +67,17 @@ def predict(
     return replace(finding, warnings=(*finding.warnings, *_unused(case, student.card)))
 
 
+def get_ready(case: Case, student: Student, *, memory: Memory, progress: ProgressCallback | None = None) -> None:
+    """Put into the ``memory`` what ``predict`` of the same Volumes and the same Student needs before its network.
+
+    So the answer is the same, but comes sooner. Raises ValueError as ``predict`` does.
+    """
+    check_case(case, student.card)
+    from .recipes import recipe_named
+
+    recipe_named(student.card.recipe).get_ready(student, case, progress=progress or silent, memory=memory)
+
+
 def check_case(case: Case, card: Card) -> None:
     """Raise ValueError when the case lacks a sequence or a mask that the card requires."""
     for what, wanted, found in (("sequence", card.sequences, case.sequences), ("mask", card.regions, case.regions)):

@@ -98,30 +98,44 @@ def _predict(request: Request, warm: Warm, progress: ProgressCallback) -> Answer
     in the request's folder: ``attention``, and of a segmentation ``masks`` and ``probability_maps`` by class.
     """
     from .predict import predict
-    from .student import read_card
 
-    holder, folder = request["holder"], Path(request["folder"])
-    progress("load", 0, 2)
-    volumes = warm.volumes(holder, {**request["sequences"], **request["regions"]}, folder)
-    if read_card(request["student"]).task == "grade":  # a student that segments counts its own maps
-        check_memory(volumes.values())
-    progress("load", 1, 2)
-    student = warm.student(holder, request["student"], request["device"])
-    progress("load", 2, 2)
-    case = Case(
-        {name: volumes[name] for name in request["sequences"]}, {name: volumes[name] for name in request["regions"]}
-    )
+    case, student = _loaded(request, warm, progress)
     finding = predict(
         case,
         student,
         progress=progress,
         shown_class=request.get("shown_class"),
         heat_map_mm=request.get("heat_map_mm", 0.0),
-        memory=warm.memory(holder),
+        memory=warm.memory(request["holder"]),
         reference=request.get("reference") or None,
         with_probabilities=request.get("with_probabilities", False),
     )
-    return _answer(finding, folder)
+    return _answer(finding, Path(request["folder"]))
+
+
+def _get_ready(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
+    """Do for a request ``predict`` with the same fields all that comes before the network; the answer is empty."""
+    from .predict import get_ready
+
+    case, student = _loaded(request, warm, progress)
+    get_ready(case, student, memory=warm.memory(request["holder"]), progress=progress)
+    return {}
+
+
+def _loaded(request: Request, warm: Warm, progress: ProgressCallback) -> tuple[Case, Student]:
+    """Case and student of a request, both warm from here on."""
+    from .student import read_card
+
+    progress("load", 0, 2)
+    sent = {**request["sequences"], **request["regions"]}
+    volumes = warm.volumes(request["holder"], sent, Path(request["folder"]))
+    if read_card(request["student"]).task == "grade":  # a student that segments counts its own maps
+        check_memory(volumes.values())
+    progress("load", 1, 2)
+    student = warm.student(request["holder"], request["student"], request["device"])
+    progress("load", 2, 2)
+    sequences, regions = ({name: volumes[name] for name in request[kind]} for kind in ("sequences", "regions"))
+    return Case(sequences, regions), student
 
 
 def _answer(finding: Finding, folder: Path) -> Answer:
@@ -142,13 +156,13 @@ def _to_files(volumes: Mapping[str, Volume], folder: Path, kind: str) -> dict[st
 
 
 def _batch(request: Request, warm: Warm, progress: ProgressCallback) -> Answer:
-    """Grade the cases at ``source`` with ``student`` on ``device`` into the folder ``out``; the answer has the rows."""
-    from .batch import cases_of, grade_cases
+    """Ask ``student`` on ``device`` about the cases at ``source``, into the folder ``out``; the answer has the rows."""
+    from .batch import cases_of, predict_cases
 
     progress("load", 0, 1)
     cases = cases_of(request["source"])
     student = warm.student(request["holder"], request["student"], request["device"])
-    rows = grade_cases(cases, student, request["out"], progress=progress)
+    rows = predict_cases(cases, student, request["out"], progress=progress)
     return {"classes": list(student.card.classes), "rows": [asdict(row) for row in rows]}
 
 
@@ -187,6 +201,7 @@ def task_named(name: object) -> Callable[[Request, Warm, ProgressCallback], Answ
 
 TASKS: dict[str, Callable[[Request, Warm, ProgressCallback], Answer]] = {
     "predict": _predict,
+    "get_ready": _get_ready,
     "batch": _batch,
     "masks": _masks,
 }

@@ -128,6 +128,26 @@ class GradeWork:
         return {"ct": self._inputs.ctVolume, "pet_fdg": self._inputs.petVolume}
 
 
+class GetReadyWork:
+    """Sends the worker what a grade of ``inputs`` would send, and has it do what comes before the student.
+
+    ``known`` as in ``GradeWork``, growing while the masks are read.
+    """
+
+    def __init__(self, inputs: GradeInputs, *, unchanged: str, known: Mapping[Hashable, str]) -> None:
+        self._grade = GradeWork(inputs, lambda *nothing: None, unchanged=unchanged, known=known)
+        self.known = self._grade.known
+
+    def prepare(self, folder: Path, held: frozenset[str]) -> Generator[None, None, Request | None]:
+        """As for the grade."""
+        request = yield from self._grade.prepare(folder, held)
+        return None if request is None else {**request, "task": "get_ready"}
+
+    def finish(self, answer: Answer, folder: Path) -> Generator[None, None, None]:
+        """Nothing is shown."""
+        yield from ()
+
+
 def _contentToken(folder: Path, description: VolumeDescription) -> str:
     """A name that changes with the voxels and with the place of a volume that was written."""
     digest = hashlib.blake2b((folder / description["file"]).read_bytes(), digest_size=16)

@@ -12,7 +12,8 @@ from REACTDistillLib.store import StudentStore
 from .batchpanel import BatchPanel, BatchWork
 from .cardtext import needsText, reliabilityText
 from .devicechoice import DeviceChoice
-from .gradejob import GradeInputs, GradeWork
+from .gradejob import GetReadyWork, GradeInputs, GradeWork
+from .gradeparameters import inputsOf, nodesOfResult
 from .importregions import ImportWork, LabelmapImportWork
 from .job import State
 from .jobbar import JobBar, JobTexts
@@ -22,7 +23,6 @@ from .regionspanel import RegionsPanel
 from .resultcheck import ResultCheck
 from .resultpanel import ResultPanel
 from .results import FindingNodes
-from .segmentchoice import rememberedTumors
 from .studentchoice import StudentChoice
 from .studentlist import StudentList, studentsFolder
 from .tables import STUDENT_SHA256, cells
@@ -44,12 +44,19 @@ class GradePanel:
         self._check = ResultCheck()
         self._editsAtStart = 0  # of the run in progress
         self._knownMasks: dict[Hashable, str] = {}  # of the latest result, see ``GradeWork``
+        self._masksAhead: dict[Hashable, str] = {}  # those that were read since
         self._wasEdited = False  # while a work was running
         self._isClassPending = False  # chosen while a work was running
         self._isLive = False  # the work that is running was started by an edit
         store = StudentStore(studentsFolder())
         self.regions = RegionsPanel(
-            ui, currentParameters, onImport=self._onImport, onImported=self._onImported, onPause=self._onPause
+            ui,
+            currentParameters,
+            onImport=self._onImport,
+            onImported=self._onImported,
+            onPause=self._onPause,
+            onRest=self._onRest,
+            onEdit=lambda: self.bar.stopAhead(),
         )
         self.students = StudentChoice(ui.studentComboBox, store, "grade", self._onStudentChoice)
         self.studentList = StudentList(ui.studentsPlace, store, self._onStudentsChanged)
@@ -150,6 +157,14 @@ class GradePanel:
             self._isClassPending = self.bar.isBusy
             self._gradeAgain()
 
+    def _onRest(self) -> None:
+        """The regions were edited, and perhaps the user pauses: what a grade would need is got ready."""
+        if self.parameters is not None and self.parameters.liveGrading and self._canGradeAgain():
+            known = self._knownMasks | self._masksAhead
+            work = GetReadyWork(self._inputs(), unchanged=self._check.fingerprint, known=known)
+            self.bar.startAhead(work)
+            self._masksAhead = work.known
+
     def _onPause(self) -> None:
         """The regions were edited and the user pauses."""
         if self.parameters is None:
@@ -207,6 +222,7 @@ class GradePanel:
             self._isLive = True
             earlier = nodesOfResult(parameters)
             self.bar.start(self._work(earlier=earlier, unchanged=self._check.fingerprint), errors="status")
+            self.bar.poll()  # after a pause there may be nothing left to do but to ask the worker
 
     def _canGradeAgain(self) -> bool:
         parameters = self.parameters
@@ -217,18 +233,11 @@ class GradePanel:
         return isSame and not whyNotReady(parameters, "") and not missingPackages()
 
     def _work(self, *, earlier: FindingNodes | None = None, unchanged: str = "") -> GradeWork:
-        parameters, self._editsAtStart = self.parameters, self._check.edits
-        inputs = GradeInputs(
-            parameters.ctVolume,
-            parameters.petVolume,
-            parameters.segmentation,
-            parameters.liverSegmentID,
-            tuple(rememberedTumors(parameters.tumorSegmentIDs)),
-            self._studentPath(),
-            self.device.device,
-            parameters.shownClass,
-        )
-        return GradeWork(inputs, self._onGraded, earlier=earlier, unchanged=unchanged, known=self._knownMasks)
+        self._editsAtStart, known = self._check.edits, self._knownMasks | self._masksAhead
+        return GradeWork(self._inputs(), self._onGraded, earlier=earlier, unchanged=unchanged, known=known)
+
+    def _inputs(self) -> GradeInputs:
+        return inputsOf(self.parameters, self._studentPath(), self.device.device)
 
     def _studentPath(self) -> Path:
         entry = self.students.entryOf(self.parameters.student)
@@ -246,7 +255,7 @@ class GradePanel:
         parameters.resultAttention = nodes.attention
         parameters.resultGraph = nodes.graph
         self._check.remember(parameters, work.fingerprint, self._editsAtStart)
-        self._knownMasks = work.known
+        self._knownMasks, self._masksAhead = work.known, {}
         self.bar.announce(
             _("Done in {seconds:.1f} s on {device}.").format(
                 seconds=finding.provenance.seconds, device=finding.provenance.device
@@ -268,23 +277,6 @@ class GradePanel:
         """Whether the result must follow now: after an edit, or to show a class that could not be shown at once."""
         isPending, self._isClassPending = self._isClassPending and not self.bar.isBusy, False
         return isPending or self.parameters.liveGrading
-
-
-def nodesOfResult(parameters: Any) -> FindingNodes:
-    """The nodes of the result that the parameters hold, None where they are gone."""
-    return FindingNodes(
-        table=parameters.resultTable,
-        regionTable=parameters.resultRegionTable,
-        attention=parameters.resultAttention,
-        attentionColors=_colorsOf(parameters.resultAttention),
-        graph=parameters.resultGraph,
-        graphColors=_colorsOf(parameters.resultGraph),
-    )
-
-
-def _colorsOf(node: Any) -> Any:
-    display = None if node is None else node.GetDisplayNode()
-    return None if display is None else display.GetColorNode()
 
 
 def _setVisible(node: Any, visible: bool) -> None:

@@ -15,10 +15,6 @@ from REACTDistillLib.errors import sentence_of
 from .translation import tr as _
 from .workerclient import Event, WorkerClient
 
-# The main thread of an application is not kept longer than this by one poll, and a cancel is not waited for longer.
-STEP_SECONDS = 0.02
-CANCEL_SECONDS = 1.0
-
 Request = dict[str, Any]
 Answer = Mapping[str, Any]
 
@@ -66,12 +62,23 @@ class _Run:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How long one poll may keep the main thread, and how long a cancel waits before it kills the worker."""
+
+    stepSeconds: float = 0.02
+    cancelSeconds: float = 1.0
+
+
+@dataclass(frozen=True)
 class JobCallbacks:
     """Who a job reports to: ``onError`` gets one sentence and the last lines of the worker's log."""
 
     onState: Callable[[State], None]
     onProgress: Callable[[str, int, int], None]
     onError: Callable[[str, str], None]
+
+
+_PACE = Pace()
 
 
 class Job:
@@ -82,9 +89,15 @@ class Job:
     """
 
     def __init__(
-        self, worker: WorkerClient, callbacks: JobCallbacks, *, holder: str, makeFolder: Callable[[], Path]
+        self,
+        worker: WorkerClient,
+        callbacks: JobCallbacks,
+        *,
+        holder: str,
+        makeFolder: Callable[[], Path],
+        pace: Pace = _PACE,
     ) -> None:
-        self.state = State.IDLE
+        self.state, self._pace = State.IDLE, pace
         self._worker, self._callbacks, self._holder, self._makeFolder = worker, callbacks, holder, makeFolder
         self._steps: Generator[None, None, Any] | None = None
         self._number: int | None = None
@@ -133,7 +146,7 @@ class Job:
         self._worker.poll()
         if self._steps is not None:
             self._doSteps()
-        elif self.state is State.CANCELLING and time.monotonic() - self._cancelledAt > CANCEL_SECONDS:
+        elif self.state is State.CANCELLING and time.monotonic() - self._cancelledAt > self._pace.cancelSeconds:
             self._cancelledAt = time.monotonic()
             self._worker.kill()
 
@@ -194,7 +207,7 @@ class Job:
             self._moveTo(State.IMPORTING)
 
     def _doSteps(self) -> None:
-        end = time.monotonic() + STEP_SECONDS
+        end = time.monotonic() + self._pace.stepSeconds
         isOver, value = False, None
         isUnderControl = False
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import qt
 import slicer
 from REACTDistillLib.errors import sentence_of
 
-from .job import Job, JobCallbacks, State, Work
+from .job import Job, JobCallbacks, Pace, State, Work
 from .sharedworker import acquireWorker, releaseWorker
 from .translation import tr as _
 from .uifiles import loadSection
@@ -20,6 +21,8 @@ from .uifiles import loadSection
 _STEPS_INTERVAL_MS = 0  # as soon as the event loop has nothing else to do
 _BUSY_INTERVAL_MS = 5
 _IDLE_INTERVAL_MS = 500  # the worker may end or give its memory back while nobody asks it
+# What nobody asked for must not be felt, and is no reason to kill a worker.
+_SILENT_PACE = Pace(stepSeconds=0.004, cancelSeconds=math.inf)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,9 @@ class JobBar:
         self._worker = acquireWorker()
         callbacks = JobCallbacks(self._onJobState, self._onProgress, self._onError)
         self.job = Job(self._worker, callbacks, holder=holder, makeFolder=_newFolder)
+        silent = JobCallbacks(lambda state: None, lambda *progress: None, lambda *error: None)
+        # What goes wrong ahead of a work goes wrong again in the work itself, where it is told.
+        self.ahead = Job(self._worker, silent, holder=holder, makeFolder=_newFolder, pace=_SILENT_PACE)
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self.poll)
         self._ui.applyButton.connect("clicked()", self.onApply)
@@ -96,11 +102,27 @@ class JobBar:
         """Run ``work`` now, with ``running`` as status; ``errors="status"`` shows them in the line of status only."""
         if self.job.isBusy:
             raise RuntimeError("a work was started while another one is running")
+        if self.ahead.hasSteps:  # what has been asked already comes to an end first: the work may build on it
+            self.ahead.cancel()
         self._running, self._errors = running or self._texts.running, errors
         try:
             self.job.start(work)
         except (ValueError, OSError) as error:
             self.job.fail(sentence_of(error))
+
+    def startAhead(self, work: Work) -> None:
+        """Run ``work`` silently, if nothing else runs: it gets a warm worker ready for a work that is to follow."""
+        if not (self.job.isBusy or self.ahead.isBusy) and self._worker.isRunning:
+            try:
+                self.ahead.start(work)
+            except OSError as error:
+                self.ahead.fail(sentence_of(error))
+            self._setTimer()
+
+    def stopAhead(self) -> None:
+        """The work that was to follow will not: what has been done for it ahead is dropped."""
+        if self.ahead.isBusy and self.ahead.state is not State.CANCELLING and not self.job.isBusy:
+            self.ahead.cancel()
 
     def fail(self, sentence: str) -> None:
         """Show why a work could not even be made."""
@@ -109,6 +131,7 @@ class JobBar:
 
     def stop(self, why: str) -> None:
         """Cancel the run and say why; nothing happens when there is none."""
+        self.stopAhead()
         if not self.job.isBusy:
             return
         if self.job.state is not State.CANCELLING:
@@ -133,6 +156,7 @@ class JobBar:
     def poll(self) -> None:
         """Let the job go on; called by the timer."""
         self.job.poll()
+        self.ahead.poll()
         self._setTimer()
 
     def close(self) -> None:
@@ -140,12 +164,14 @@ class JobBar:
         self._timer.stop()
         self._timer.disconnect("timeout()", self.poll)
         self.job.close()
+        self.ahead.close()
         releaseWorker(self._worker)
 
     def _setTimer(self) -> None:
-        if self.job.isBusy or self._worker.isRunning:
-            waiting = _BUSY_INTERVAL_MS if self.job.isBusy else _IDLE_INTERVAL_MS
-            interval = _STEPS_INTERVAL_MS if self.job.hasSteps else waiting
+        isBusy = self.job.isBusy or self.ahead.isBusy
+        if isBusy or self._worker.isRunning:
+            waiting = _BUSY_INTERVAL_MS if isBusy else _IDLE_INTERVAL_MS
+            interval = _STEPS_INTERVAL_MS if self.job.hasSteps or self.ahead.hasSteps else waiting
             if not self._timer.active or self._timer.interval != interval:
                 self._timer.start(interval)
         elif self._timer.active:

@@ -22,7 +22,8 @@ class RegionsPanel:
     """Ties segmentation, segments, Draw and Import in the widgets ``ui`` to the parameters.
 
     ``currentParameters()`` returns them. ``onImport(work)`` runs the work of an import, ``onImported()`` is called when
-    it is done, ``onPause()`` when the segmentation was edited and the user pauses.
+    it is done, ``onPause()`` when the segmentation was edited and the user pauses, ``onRest()`` and ``onEdit()`` as
+    ``SegmentationWatch`` says.
     """
 
     def __init__(
@@ -33,13 +34,15 @@ class RegionsPanel:
         onImport: Callable[[ImportWork | LabelmapImportWork], None],
         onImported: Callable[[], None],
         onPause: Callable[[], None],
+        onRest: Callable[[], None],
+        onEdit: Callable[[], None],
     ) -> None:
         self._ui, self._currentParameters = ui, currentParameters
         self._startImport, self._onImported, self._onEditPause = onImport, onImported, onPause
         self.segments = SegmentPanel(ui.liverSegmentComboBox, ui.tumorSegmentsList, self._onSegmentChoice)
         self.draw = DrawPanel(ui.editorPlace, self._onDrawing)
         self.importMenu = ImportMenu(ui.importButton, self.importFrom, isHidden=self._isCT)
-        self.watch = SegmentationWatch(self._onPause)
+        self.watch = SegmentationWatch(self._onPause, onRest, onEdit)
         ui.drawButton.connect("clicked(bool)", self._onDrawButton)
 
     def show(self, parameters: Any) -> None:
@@ -104,10 +107,10 @@ class RegionsPanel:
         self._ui.drawButton.text = _("Done drawing") if isDrawing else _("Draw")
 
     def _onPause(self) -> None:
+        self._onEditPause()  # first, so that the worker is at work while the voxels are counted
         parameters = self._currentParameters()
         chosen = rememberedTumors(parameters.tumorSegmentIDs)
         self._ui.regionsLabel.text = regionsText(parameters.segmentation, parameters.liverSegmentID, chosen)
-        self._onEditPause()
 
     def _isCT(self, node: Any) -> bool:
         return node is self._currentParameters().ctVolume

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
 _NOT_RUNNING = 0  # QProcess::NotRunning
+_RUNNING = 2  # QProcess::Running
 _CRASH_EXIT = 1  # QProcess::CrashExit
 _FAILED_TO_START = 0  # QProcess::FailedToStart
 _CLOSE_TIMEOUT_MS = 2000
+_WRITE_TIMEOUT_MS = 1  # a pipe takes a request at once, unless its child has stopped reading
 
 
 class Listener(Protocol):
@@ -99,8 +101,10 @@ class QtTransport:
         self._process.start(command[0], list(command[1:]))
 
     def write(self, text: str) -> None:
-        """Write to the stdin of the child."""
+        """Write to the stdin of the child, at once and not only when the event loop comes to it."""
         self._process.write(text)
+        if _number(self._process.state()) == _RUNNING:
+            self._process.waitForBytesWritten(_WRITE_TIMEOUT_MS)
 
     def poll(self) -> None:
         """Hand on what the child wrote since the last call and, once, its end."""

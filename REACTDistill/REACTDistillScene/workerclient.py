@@ -58,8 +58,9 @@ class WorkerClient:
         return self._processGroup
 
     def held(self, holder: str) -> frozenset[str]:
-        """Tokens of the volumes that the worker still has from the latest request of ``holder``."""
-        return self._held.get(holder, frozenset())
+        """Tokens of the volumes of ``holder`` that the worker has, or will have after what it was asked already."""
+        underWay = [tokens for one, tokens in self._tokens.values() if one == holder]
+        return underWay[-1] if underWay else self._held.get(holder, frozenset())
 
     def forgetHeld(self, holder: str) -> None:
         """The worker turned out not to have them."""
@@ -85,6 +86,8 @@ class WorkerClient:
     def cancel(self, number: int) -> None:
         """Ask the worker to stop a request; the event ``cancelled`` follows, or its result if it was just done."""
         if number in self._listeners:
+            holder, tokens = self._tokens[number]
+            self._tokens[number] = holder, self._surelyHeld(holder, tokens)
             self._send({"request": "cancel", "id": number})
 
     def forget(self, number: int) -> None:
@@ -152,13 +155,18 @@ class WorkerClient:
         listener = self._listeners.get(number)
         if event["event"] in ("result", "error", "cancelled", "missing"):
             holder, tokens = self._tokens.pop(number, ("", frozenset()))
-            if event["event"] == "result":
-                self._held[holder] = tokens
-            else:  # how much of it arrived is not known
+            if event["event"] == "missing":
                 self._held.pop(holder, None)
+            else:
+                isWhole = event["event"] == "result"
+                self._held[holder] = tokens if isWhole else self._surelyHeld(holder, tokens)
             self._listeners.pop(number, None)
         if listener is not None:
             listener.onEvent(event)
+
+    def _surelyHeld(self, holder: str, tokens: frozenset[str]) -> frozenset[str]:
+        """What the worker has of ``tokens``, however far it came with the request that names them."""
+        return tokens & self._held.get(holder, frozenset())
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._transport.write(json.dumps(message) + "\n")

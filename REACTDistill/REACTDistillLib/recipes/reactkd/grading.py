@@ -10,17 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ... import __version__
 from ...attention import class_evidence, class_margin, heat_map, region_importance
 from ...finding import Finding, Provenance
 from ...geometry import resample
 from ...graph import RegionGraph, cosine_similarity, node_features
-from ...regions import FoundLiver, LiverRegions, find_liver
-from ...softmasks import SoftMasks
+from ...regions import LiverRegions
 from ...volume import Grid, Volume
-from .. import preparation_of
-from .inputs import exam_images, student_grid
-from .networks import GradeStudent
+from .exam import Exam, RegionMasks, network_of
 
 if TYPE_CHECKING:
     from ...case import Case
@@ -29,10 +25,6 @@ if TYPE_CHECKING:
     from ...student import Student
 
 TASK = "grade"
-# A liver that the image holds only in part is graded with a warning, below this share it is refused.
-_LEAST_LIVER_INSIDE = 0.25
-_MOST_TUMOR = 0.8
-_LIVER_ML = (300.0, 5000.0)
 
 
 def grade(
@@ -48,10 +40,9 @@ def grade(
     started = time.perf_counter()
     ct, classes = case.sequences["ct"], student.card.classes
     progress("regions", 0, 3)
-    found = _found(case, memory)
-    _check_inside(found)
+    exam = Exam.of(student, case, memory)
     progress("prepare", 1, 3)
-    reading = _read(student, case, found, memory, progress)
+    reading = _read(exam, progress)
     regions = reading.regions
     probabilities = dict(zip(classes, reading.probabilities.tolist(), strict=True))
     shown_class = shown_class or max(probabilities, key=probabilities.__getitem__)
@@ -67,30 +58,9 @@ def grade(
         shown_class=shown_class,
         attention=attention,
         graph=graph,
-        provenance=_provenance(student, time.perf_counter() - started),
-        warnings=tuple(_warnings(regions, case)),
+        provenance=Provenance.of(student, time.perf_counter() - started),
+        warnings=exam.warnings(),
     )
-
-
-def _found(case: Case, memory: Memory) -> FoundLiver:
-    liver, tumor, ct = case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"]
-    return memory.recall("found", (liver, tumor, ct), lambda: find_liver(liver, tumor, ct.grid, memory))
-
-
-@dataclass(frozen=True, eq=False)
-class RegionMasks:
-    """Regions on the feature grid ``grid``: soft masks of each, ``nodes`` (N, d, h, w), and ``pools`` (3, d, h, w)."""
-
-    regions: LiverRegions
-    grid: Grid
-    nodes: torch.Tensor
-    pools: torch.Tensor
-
-    @classmethod
-    def of(cls, regions: LiverRegions, grid: Grid) -> RegionMasks:
-        """The soft masks of regions by area averaging."""
-        masks = SoftMasks.of(regions, grid)
-        return cls(regions, grid, torch.from_numpy(masks.nodes), torch.from_numpy(masks.pools))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,27 +79,15 @@ class Reading:
     grid: Grid
 
 
-def _read(student: Student, case: Case, found: FoundLiver, memory: Memory, progress: ProgressCallback) -> Reading:
-    """The reading of a case; a feature map in the memory stands while sequences, liver and student are the same."""
-    liver, preparation, network = found.liver, preparation_of(student.card), _network_of(student)
-    grid = memory.recall("grid", (liver, student), lambda: student_grid(liver, preparation, network.stride_kji))
-    names = preparation.sequence_names
-
-    def features() -> torch.Tensor:
-        image, present = exam_images(case.sequences, names, liver, grid, preparation.intensity, memory)
-        progress("student", 2, 3)
-        return feature_map(student, torch.from_numpy(image), torch.from_numpy(present))
-
-    def masks() -> RegionMasks:
-        feature_grid = grid.strided(network.stride_kji)
-        return memory.recall("masks", (found, grid), lambda: RegionMasks.of(found.divided(), feature_grid))
-
-    sources = [case.sequences.get(name) for name in names]
+def _read(exam: Exam, progress: ProgressCallback) -> Reading:
+    """The reading of a case; its feature map stands while sequences, liver and student are the same."""
+    exam.images()
+    progress("student", 2, 3)
     # In this order a GPU computes while the liver is divided. A thread beside the network would slow it down on a CPU,
     # where the network has all the cores: 2.0 instead of 1.5 forward passes for a new grade on two cores.
-    seen = memory.recall("features", (*sources, liver, student), features)
-    known = masks()
-    return memory.recall("reading", (seen, known), lambda: read_masks(student, seen, known))
+    seen = exam.memory.recall("features", exam.sources(), lambda: feature_map(exam.student, *exam.images()))
+    known = exam.masks()
+    return exam.memory.recall("reading", (seen, known), lambda: read_masks(exam.student, seen, known))
 
 
 @torch.inference_mode()
@@ -139,7 +97,7 @@ def feature_map(student: Student, image: torch.Tensor, present: torch.Tensor | N
     ``present`` (S,) says which sequences the image holds; None stands for all.
     """
     present = None if present is None else present[None].to(student.device)
-    return _network_of(student).features(image[None].to(student.device), present)[0][0]
+    return network_of(student).features(image[None].to(student.device), present)[0][0]
 
 
 def read_regions(student: Student, features: torch.Tensor, regions: LiverRegions, grid: Grid) -> Reading:
@@ -160,22 +118,11 @@ def read_pools(student: Student, features: torch.Tensor, pools: torch.Tensor) ->
 
     The probabilities are those of the calibrated student: logits over the temperature of its card.
     """
-    network, pools = _network_of(student), pools.to(features.device)
+    network, pools = network_of(student), pools.to(features.device)
     logits = network.classify(features[None], pools[None])[0]
     evidence = class_evidence(features, network.pools_used(pools[None])[0], network.head.weight)
     logits = logits.cpu().double()  # not every device knows float64
     return (logits / student.card.temperature).softmax(dim=0), evidence.cpu()
-
-
-def _network_of(student: Student) -> GradeStudent:
-    if not isinstance(student.network, GradeStudent):
-        raise ValueError(f'"{student.card.name}" holds a {type(student.network).__name__}, expected a GradeStudent.')
-    if student.network.head.out_features != len(student.card.classes):
-        raise ValueError(
-            f'"{student.card.name}" has {student.network.head.out_features} outputs for {len(student.card.classes)} '
-            "classes; the card does not belong to this network."
-        )
-    return student.network
 
 
 def region_graph(reading: Reading, regions: LiverRegions, margin: torch.Tensor) -> RegionGraph:
@@ -209,43 +156,3 @@ def paint(heat: NDArray[np.float32], feature_grid: Grid, liver: Volume) -> Volum
     near = resample(Volume(heat, feature_grid), liver.grid).array_kji
     np.multiply(near, liver.array_kji, out=near)
     return Volume(near, liver.grid)
-
-
-def _check_inside(found: FoundLiver) -> None:
-    if found.inside_image < _LEAST_LIVER_INSIDE:
-        raise ValueError(
-            f"Only {found.inside_image:.0%} of the liver mask lies inside the CT; at least "
-            f"{_LEAST_LIVER_INSIDE:.0%} is needed. Check that both belong to the same scan."
-        )
-
-
-def _warnings(regions: LiverRegions, case: Case) -> list[str]:
-    warnings = []
-    if "tumor" not in case.regions:
-        warnings.append("No tumor mask was given: the grade rests on the liver as a whole and is less certain.")
-    if regions.inside_image < 0.95:
-        warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
-    liver_voxels, tumor = np.count_nonzero(regions.liver.array_kji), regions.union_of("tumor")
-    tumor_share = 0.0 if tumor is None else np.count_nonzero(tumor.array_kji) / liver_voxels
-    if tumor_share > _MOST_TUMOR:
-        warnings.append(
-            f"The tumor mask covers {tumor_share:.0%} of the liver; check that the masks are the right ones."
-        )
-    liver_ml = liver_voxels * regions.image.voxel_ml
-    if not _LIVER_ML[0] <= liver_ml <= _LIVER_ML[1]:
-        warnings.append(f"The liver measures {liver_ml:.0f} ml; check that the mask is a whole liver and nothing else.")
-    return warnings
-
-
-def _provenance(student: Student, seconds: float) -> Provenance:
-    card = student.card
-    return Provenance(
-        student=card.name,
-        student_version=card.version,
-        tensors_sha256=card.tensors_sha256,
-        software_version=__version__,
-        device=str(student.device),
-        seconds=round(seconds, 3),
-        intended_use=card.intended_use,
-        limitations=card.limitations,
-    )

@@ -16,6 +16,7 @@ from ...judgedgrades import judged_grades
 from ...metrics import classification_scores
 from .. import Batch, Judgment, Networks, Preparation, Readout, Stage, Update
 from .curriculum import Curriculum
+from .exam import get_ready
 from .grading import TASK, grade
 from .losses import Nodes, focal_loss, graph_terms, region_nodes, total_loss
 from .networks import GradeStudent
@@ -150,6 +151,9 @@ class ReactKD:
         memory: Memory,
     ) -> Finding:
         return grade(student, case, progress=progress, shown_class=shown_class, heat_map_mm=heat_map_mm, memory=memory)
+
+    def get_ready(self, student: Student, case: Case, *, progress: ProgressCallback, memory: Memory) -> None:
+        get_ready(student, case, progress=progress, memory=memory)
 
 
 def _curriculum(preparation: Preparation) -> Curriculum | None:

@@ -1,0 +1,41 @@
+"""The parameters of the grading panel as the inputs of a grade, and as the nodes of its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .gradejob import GradeInputs
+from .results import FindingNodes
+from .segmentchoice import rememberedTumors
+
+
+def inputsOf(parameters: Any, student: Path, device: str) -> GradeInputs:
+    """What is chosen to be graded, by the student of a file and on a device."""
+    return GradeInputs(
+        parameters.ctVolume,
+        parameters.petVolume,
+        parameters.segmentation,
+        parameters.liverSegmentID,
+        tuple(rememberedTumors(parameters.tumorSegmentIDs)),
+        student,
+        device,
+        parameters.shownClass,
+    )
+
+
+def nodesOfResult(parameters: Any) -> FindingNodes:
+    """The nodes of the result that the parameters hold, None where they are gone."""
+    return FindingNodes(
+        table=parameters.resultTable,
+        regionTable=parameters.resultRegionTable,
+        attention=parameters.resultAttention,
+        attentionColors=_colorsOf(parameters.resultAttention),
+        graph=parameters.resultGraph,
+        graphColors=_colorsOf(parameters.resultGraph),
+    )
+
+
+def _colorsOf(node: Any) -> Any:
+    display = None if node is None else node.GetDisplayNode()
+    return None if display is None else display.GetColorNode()
