@@ -209,3 +209,41 @@ def test_a_card_without_calibration_leaves_probabilities_as_they_are_and_keeps_i
 
 def test_a_temperature_that_divides_by_nothing_is_refused() -> None:
     assert 'card field "calibration" is' in refusal({**content(), "calibration": {"temperature": 0.0}})
+
+
+MEMORY = {
+    "image_shape_kji": [155, 240, 240],
+    "image_spacing_kji_mm": [1.0, 1.0, 1.0],
+    "sequences": 4,
+    "whole_bytes": 2_700_000_000,
+    "tiled_bytes": 1_000_000_000,
+}
+
+
+def test_a_card_may_say_what_a_run_takes_and_an_older_one_keeps_its_checksum() -> None:
+    older = Card.from_json(content(), "some.safetensors")
+    assert "memory" not in older.to_json()
+    card = Card.from_json({**content(), "memory": MEMORY}, "some.safetensors")
+    assert card.memory == MEMORY
+    assert card.to_json()["memory"] == MEMORY
+    assert card.sha256 != older.sha256
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {**MEMORY, "whole_bytes": 0},
+        {**MEMORY, "tiled_bytes": 1.5e9},
+        {**MEMORY, "sequences": True},
+        {**MEMORY, "image_shape_kji": [155, 240]},
+        {**MEMORY, "image_spacing_kji_mm": [1.0, 0.0, 1.0]},
+        {**MEMORY, "gpu_bytes": 1},
+        {name: value for name, value in MEMORY.items() if name != "tiled_bytes"},
+    ],
+    ids=range(8),
+)
+def test_a_memory_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    sentence = refusal({**content(), "memory": wrong})
+    assert 'card field "memory" is' in sentence
+    assert '"whole_bytes" and "tiled_bytes".' in sentence

@@ -6,7 +6,8 @@ import pytest
 import torch
 from REACTDistillLib.recipes import recipe_named
 from REACTDistillLib.recipes.ccsd.curriculum import METHODS, Curriculum
-from REACTDistillLib.recipes.ccsd.scores import SubsetDice, dice, mean_scores, subset_dice
+from REACTDistillLib.recipes.ccsd.peakmemory import stated_memory
+from REACTDistillLib.recipes.ccsd.scores import SubsetDice, mean_scores, subset_dice
 from REACTDistillLib.recipes.ccsd.subsets import all_subsets, subsets_of
 
 RECIPE = recipe_named("ccsd")
@@ -156,16 +157,6 @@ def test_running_criticality_finds_the_sequence_that_matters():
     assert scores["dice_4"] > scores["dice_1"]
 
 
-def test_dice_by_hand():
-    truth = torch.zeros(3, 1, 1, 4, dtype=torch.bool)
-    said = truth.clone()
-    truth[0, ..., :2] = True
-    said[0, ..., 1:] = True
-    said[1, ..., 0] = True
-    # 2 * 1 / (2 + 3); nothing to find and found; nothing to find and nothing found
-    assert dice(said, truth).tolist() == pytest.approx([0.4, 0.0, 1.0])
-
-
 def test_scores_over_subsets_by_hand():
     subsets = all_subsets(2)  # (first), (second), (both)
     one = SubsetDice(subsets, torch.tensor([[0.2, math.nan], [0.4, math.nan], [0.9, math.nan]]))
@@ -199,6 +190,7 @@ def test_the_card_gets_a_dice_per_subset_and_class():
     assert len(judgment.metrics) == 15
     assert set(judgment.metrics["t1ce+flair"]) == {"dice_WT", "dice_TC", "cases"}
     assert judgment.metrics["t1ce+flair"]["cases"] == 2
+    assert judgment.memory == stated_memory(preparation, networks["student"].stride_kji)
 
 
 def test_there_are_no_class_logits_to_read():

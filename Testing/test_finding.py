@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from REACTDistillLib import __version__
 from REACTDistillLib.files import read_image, read_volume
 from REACTDistillLib.finding import Finding, Provenance
 from REACTDistillLib.graph import RegionGraph
 from REACTDistillLib.segmentation import Segmentation
+from REACTDistillLib.shipped import demo_student
+from REACTDistillLib.student import Student, read_card
 from REACTDistillLib.volume import Box, Grid, Volume
 
 BOX = Box((3, 1, 2), (5, 4, 6))
@@ -172,3 +175,15 @@ def test_a_result_of_an_earlier_version_knows_no_segmentation(finding):
     header = finding.to_json()
     del header["segmentation"]
     assert Finding.from_json(header, finding.attention).segmentation is None
+
+
+def test_provenance_is_that_of_the_student_and_its_seconds():
+    card = read_card(demo_student("grade"))
+    made_by = Provenance.of(Student(card, None, "cpu", demo_student("grade")), 1.23456)
+    assert (made_by.student, made_by.student_version, made_by.tensors_sha256) == (
+        card.name,
+        card.version,
+        card.tensors_sha256,
+    )
+    assert (made_by.intended_use, made_by.limitations) == (card.intended_use, card.limitations)
+    assert (made_by.device, made_by.seconds, made_by.software_version) == ("cpu", 1.235, __version__)

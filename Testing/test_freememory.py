@@ -13,7 +13,6 @@ from REACTDistillLib.freememory import (
     check_memory,
     check_segmentation,
     free_bytes_of,
-    segmentation_bytes,
 )
 from REACTDistillLib.volume import Grid, Volume
 from REACTDistillScene.interpreter import workerLaunch
@@ -39,22 +38,6 @@ def test_the_system_tells_a_number_that_can_be_true() -> None:
 def test_where_the_system_does_not_tell_nothing_is_refused(monkeypatch) -> None:
     monkeypatch.setattr("REACTDistillLib.freememory.available_bytes", lambda: None)
     check_memory([LARGE])
-
-
-NETWORK = {"sequences": 4, "regions": 3, "channels": [16, 32], "stem_stride": [2, 2, 2], "level_stride": [2, 2, 2]}
-
-
-def test_the_memory_of_a_segmentation_is_counted_from_maps_and_arrays() -> None:
-    # 2000 voxels: 16 * 2000 / 8 = 4000 values at the first level, 32 * 2000 / 64 = 1000 at the second.
-    # Two sequences: 2 * 2 * 5000 kept, (2 * 2 + 4 + 8) * 4000 fused, (4 + 2 * 3 + 4) * 2000 in arrays, 2 * 3 * 500 back
-    values = 20_000 + 64_000 + 28_000 + 3_000
-    counted = segmentation_bytes(NETWORK, (10, 10, 20), sequences=2, image_voxels=500)
-    assert counted == 4 * values + 60_000_000
-
-
-def test_the_memory_of_a_segmentation_grows_in_step_with_the_voxels_and_not_with_the_subsets() -> None:
-    small, large = (segmentation_bytes(NETWORK, (side, 64, 64), sequences=4) - 60_000_000 for side in (64, 128))
-    assert large == 2 * small
 
 
 def test_a_segmentation_that_needs_more_than_is_free_is_refused_with_both_numbers() -> None:

@@ -15,7 +15,7 @@ from REACTDistillLib.brain import brain_case
 from REACTDistillLib.case import Case
 from REACTDistillLib.files import read_volume
 from REACTDistillLib.memory import Memory
-from REACTDistillLib.predict import predict
+from REACTDistillLib.predict import get_ready, predict
 from REACTDistillLib.progress import Cancelled, silent
 from REACTDistillLib.recipes.ccsd import segmenting
 from REACTDistillLib.student import load_student
@@ -148,7 +148,7 @@ def test_masks_lie_where_the_images_say_whatever_their_grids(apart, monkeypatch,
 def test_tiles_say_what_the_whole_brain_says_when_the_network_looks_at_points(student, phantom, pointwise) -> None:
     whole = run(student, phantom, with_probabilities=True).segmentation
     assert len(pointwise) == 1
-    tiles = run(student, phantom, with_probabilities=True, free_bytes=83_000_000).segmentation
+    tiles = run(student, phantom, with_probabilities=True, free_bytes=110_000_000).segmentation
     assert len(pointwise) > 2
     assert set(pointwise[1:]) == {(4, 16, 16, 16)}
     for name, one in whole.probability_maps.items():
@@ -167,7 +167,7 @@ def test_it_is_cancelled_between_two_tiles(student, phantom, pointwise) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        run(student, phantom, free_bytes=83_000_000, progress=progress)
+        run(student, phantom, free_bytes=110_000_000, progress=progress)
     assert len(pointwise) == 2
 
 
@@ -183,6 +183,19 @@ def test_another_reference_or_the_maps_cost_no_second_pass(student, phantom, poi
     run(student, Case(swapped, phantom.regions), memory=memory)
     run(student, Case({name: swapped[name] for name in ("t2", "t1")}, phantom.regions), memory=memory)
     assert len(pointwise) == 3
+
+
+def test_what_was_got_ready_is_not_sought_again_and_changes_nothing(student, phantom, pointwise, monkeypatch) -> None:
+    memory, sought = Memory(), []
+    find_brain = segmenting.find_brain
+    monkeypatch.setattr(segmenting, "find_brain", lambda *given: sought.append(given) or find_brain(*given))
+    get_ready(phantom, student, memory=memory)
+    assert (len(sought), len(pointwise)) == (1, 0)  # the brain is known, the network was not asked
+    ready = run(student, phantom, memory=memory)
+    assert len(sought) == 1
+    assert ready.segmentation.volumes_ml == run(student, phantom).segmentation.volumes_ml
+    with pytest.raises(ValueError, match="No sequence was given"):
+        get_ready(Case({}), student, memory=memory)
 
 
 def test_masks_are_the_maps_at_one_half_inside_the_brain_only(student, phantom) -> None:
@@ -251,7 +264,8 @@ from pathlib import Path
 import torch
 sys.path.insert(0, sys.argv[1])
 from segmenting_samples import save_segmenting_student
-from REACTDistillLib.freememory import give_memory_back, segmentation_bytes
+from REACTDistillLib.freememory import give_memory_back
+from REACTDistillLib.recipes.ccsd.peakmemory import network_bytes
 from REACTDistillLib.recipes.ccsd.segmenting import forward
 from REACTDistillLib.student import load_student
 path = save_segmenting_student(Path(sys.argv[2]), network={"channels": [16, 32, 64, 128]})
@@ -260,24 +274,27 @@ def status(key):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key))
 present = torch.tensor([True, True, False, True])
-forward(student, torch.zeros(4, 16, 16, 16), present)
+images = torch.randn(4, 64, 96, 96)
+forward(student, images, present)  # so that the pages of the program itself do not count
 give_memory_back()
 Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
 before = status("VmRSS")
-images = torch.randn(4, 64, 96, 96)
 forward(student, images, present)
-print(status("VmHWM") - before, segmentation_bytes(student.card.network["config"], images.shape[1:], sequences=3))
+stated = network_bytes(student.card.network["config"], images.shape[1:], sequences=3)
+print(status("VmHWM") - before, int(stated))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a part of a process")
 def test_the_memory_that_is_asked_for_is_the_memory_that_is_taken(tmp_path) -> None:
     here = os.path.dirname(__file__)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # What is freed goes back at once; else what the allocator keeps differs by 100 MB from run to run.
+    returned = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **returned}
     arguments = [sys.executable, "-c", PEAK, here, str(tmp_path / "peak.safetensors")]
     told = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
     taken, stated = map(int, told.stdout.split())
-    assert 0.5 * stated < taken < 1.1 * stated
+    assert 0.65 * stated < taken < stated
 
 
 @pytest.mark.parametrize("names", [NAMES, ("t1ce",), ("t1", "flair")], ids="+".join)

@@ -126,6 +126,22 @@ def test_the_card_of_the_selected_student_is_shown_whole(section: Section, store
     assert "Grade demo student" in section.card
 
 
+def test_the_card_tells_the_memory_that_a_run_takes_if_it_says_it(section: Section, make: Make) -> None:
+    memory = {
+        "image_shape_kji": [155, 240, 240],
+        "image_spacing_kji_mm": [1.0, 1.0, 1.0],
+        "sequences": 4,
+        "whole_bytes": 2_715_024_000,
+        "tiled_bytes": 1_036_225_152,
+    }
+    section.add(make(memory=memory))
+    voxels = "155 × 240 × 240 voxels of 1 × 1 × 1 mm (slices, rows, columns)"
+    words = f"Memory: up to 2.7 GB, in tiles 1.0 GB, beside the images: 4 sequences of {voxels}"
+    assert words in section.card
+    section.add(make(weight=2.0))
+    assert "Memory" not in section.card
+
+
 def test_an_added_student_is_selected_and_reported(section: Section, store, make: Make) -> None:
     section.add(make())
     assert section.names() == ["Grade demo student", "Mine"]

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from REACTDistillLib.subsetsamples import logits_by_subset, sample_table
+from REACTDistillLib.subsetsamples import Truth, logits_by_subset, sample_table
 
 NAMES = ("t1", "t1ce", "flair")
 
@@ -38,6 +38,17 @@ def sample(present=(True, True, True), known=(True, True)):
         "known": torch.tensor(known),
         "brain": brain,
     }
+
+
+def test_dice_by_hand():
+    target, logits = torch.zeros(4, 1, 1, 5), torch.full((4, 1, 1, 5), -1.0)
+    target[0, ..., :2] = target[0, ..., 4] = 1.0
+    logits[0, ..., 1:] = logits[1, ..., 0] = 1.0
+    brain = torch.tensor([True, True, True, True, False])[None, None]
+    known = torch.tensor([True, True, True, False])
+    truth = Truth.of({"target": target, "known": known, "brain": brain})
+    # 2 * 1 / (2 + 3): the last voxel, in both, is outside; nothing to find and found; nothing and nothing; no truth
+    assert truth.dice(logits) == pytest.approx([0.4, 0.0, 1.0, float("nan")], nan_ok=True)
 
 
 def test_the_dice_of_each_subset_is_that_of_its_voxels_inside_the_brain():

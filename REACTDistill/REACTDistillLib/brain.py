@@ -10,9 +10,9 @@ import numpy as np
 from .brainanatomy import Brain, Layer, draw_brain_anatomy
 from .case import Case
 from .gliomas import Glioma, draw_glioma
-from .gridpoints import block_points, blocks
+from .gridpoints import block_points, blocks, cube_grid
 from .mrcontrast import SEQUENCES, Scan, draw_brightness, draw_scans
-from .phantom import checked_seed
+from .phantomseed import checked_seed, phantom_identifier, random_stream
 from .shapes import Array, Triple, sharp_share
 from .volume import Grid, Volume
 
@@ -48,13 +48,13 @@ class BrainPatient:
 
 def brain_identifier(seed: int) -> str:
     """The identifier of the patient of a seed; "phantom" in it says that the patient is synthetic."""
-    return f"brain_phantom_{seed:05d}"
+    return f"brain_{phantom_identifier(seed)}"
 
 
 def draw_brain(seed: int) -> BrainPatient:
     """The analytic patient of ``seed``, a whole number of at least 0; anything else raises ValueError."""
     seed = checked_seed(seed)
-    rng = np.random.Generator(np.random.PCG64([seed, _STREAM]))
+    rng = random_stream(seed, _STREAM)
     brain = draw_brain_anatomy(rng)
     return BrainPatient(
         seed=seed,
@@ -79,8 +79,7 @@ def brain_case(seed: int, *, grid: Grid | None = None, shape_kji: Sequence[int] 
 
 def brain_field(patient: BrainPatient, shape_kji: Sequence[int] = (48, 48, 48)) -> Grid:
     """Grid with axes R, A, S over 192 mm each way around the patient."""
-    spacing = [BRAIN_FIELD_OF_VIEW_MM / n for n in shape_kji]
-    return Grid.centered(patient.center_ras, shape_kji=shape_kji, spacing_kji_mm=spacing)
+    return cube_grid(patient.center_ras, BRAIN_FIELD_OF_VIEW_MM, shape_kji)
 
 
 def sample_brain(patient: BrainPatient, grid: Grid, *, noise_scale: float = 1.0) -> Case:
@@ -123,7 +122,7 @@ def _inside(patient: BrainPatient, points: Array) -> np.ndarray:
 
 def _scanned(patient: BrainPatient, name: str, signal: Array, brain: np.ndarray, noise_scale: float) -> Array:
     """The image of a sequence from its signal; noise is drawn plane by plane over the whole grid."""
-    stream = np.random.Generator(np.random.PCG64([patient.seed, _STREAM + 1 + SEQUENCES.index(name)]))
+    stream = random_stream(patient.seed, _STREAM + 1 + SEQUENCES.index(name))
     image = np.empty_like(signal)
     for plane, found in zip(image, signal, strict=True):
         plane[:] = patient.scans[name].magnitude(found, stream, noise_scale)

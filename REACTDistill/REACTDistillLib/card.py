@@ -27,8 +27,10 @@ class Card:
     ({"required": [...], "optional": [...]}) what a case must and may hold; ``grid`` ({"shape_kji", "spacing_kji_mm"})
     and ``intensity`` (one rule per sequence) how it is prepared. ``metrics`` are numbers by metric name for each subset
     of sequences, ``training`` tells of the cohort. ``calibration`` may give the "temperature" that logits are divided
-    by, and where it was fitted. ``tensors`` ({"shape", "dtype"} by name) and ``tensors_sha256`` are
-    filled in when a student file is written. A Card made directly is a draft; ``from_json`` is what checks it.
+    by, and where it was fitted. ``memory`` may say what one run takes at its peak beside images and
+    program, in bytes: "whole_bytes" at once and "tiled_bytes" in tiles, at most, for an image of "image_shape_kji" and
+    "image_spacing_kji_mm" with that many "sequences". ``tensors`` ({"shape", "dtype"} by name) and ``tensors_sha256``
+    are filled in when a student file is written. A Card made directly is a draft; ``from_json`` is what checks it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Card:
     intended_use: str
     limitations: str
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
     tensors: Mapping[str, Any] = field(default_factory=dict)
     tensors_sha256: str = ""
     schema: int = CARD_SCHEMA
@@ -81,11 +84,10 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """The card as a new dictionary of JSON values; StudentFileError when a value has no form in JSON.
 
-        An empty calibration is left out: cards that were written before there was one keep their checksum.
+        Empty optional fields are left out: cards that were written before these existed keep their checksum.
         """
         content = {one.name: getattr(self, one.name) for one in fields(self)}
-        if not content["calibration"]:
-            del content["calibration"]
+        content = {name: value for name, value in content.items() if value or name not in OPTIONAL}
         try:
             copy: dict[str, Any] = json.loads(json.dumps(content))
         except TypeError as error:

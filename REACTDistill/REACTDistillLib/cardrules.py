@@ -72,6 +72,16 @@ def _is_calibration(value: Any) -> bool:
     return _are_scalars(value) and _is_number(value.get("temperature")) and value["temperature"] > 0
 
 
+_MEMORY_NUMBERS = ("sequences", "whole_bytes", "tiled_bytes")
+
+
+def _is_memory(value: Any) -> bool:
+    if not is_object(value) or set(value) != {"image_shape_kji", "image_spacing_kji_mm", *_MEMORY_NUMBERS}:
+        return False
+    is_image = _is_shape(value["image_shape_kji"]) and _is_spacing(value["image_spacing_kji_mm"])
+    return is_image and all(_is_count(value[name]) and value[name] > 0 for name in _MEMORY_NUMBERS)
+
+
 _Rule = tuple[str, Callable[[Any], bool]]
 _TEXT: _Rule = ("one line of text", _is_text)
 _OBJECT: _Rule = ("an object", is_object)
@@ -113,6 +123,11 @@ RULES: dict[str, _Rule] = {
     "intended_use": _TEXT,
     "limitations": _TEXT,
     "calibration": ('an object of "temperature" above 0, texts and numbers', _is_calibration),
+    "memory": (
+        'an object of "image_shape_kji", "image_spacing_kji_mm" and whole numbers above 0: "sequences", "whole_bytes" '
+        'and "tiled_bytes"',
+        _is_memory,
+    ),
     "tensors": (
         'for each tensor an object of "shape" and "dtype"',
         lambda rows: is_object(rows) and len(rows) > 0 and all(map(_is_tensor_entry, rows.values())),
@@ -120,5 +135,5 @@ RULES: dict[str, _Rule] = {
     "tensors_sha256": _SHA256,
     "schema": ("a whole number", lambda value: type(value) is int),
 }
-OPTIONAL = ("calibration",)
+OPTIONAL = ("calibration", "memory")
 CLOSED_SECTIONS = ("network", "sequences", "regions", "grid")  # training may tell more than it must

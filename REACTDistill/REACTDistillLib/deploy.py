@@ -94,6 +94,7 @@ def _card(trained: Trained, judgment: Judgment) -> Card:
         classes=preparation.classes,
         metrics=judgment.metrics,
         calibration=judgment.calibration,
+        memory=judgment.memory,
         training={
             "cohort": cohort.name,
             "cohort_sha256": cohort.sha256,

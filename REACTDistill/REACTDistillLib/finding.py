@@ -10,16 +10,20 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from . import __version__
 from .files import read_volume, write_volume
 from .geometry import are_voxels_of, box_within, resample
 from .graph import RegionGraph
 from .segmentation import Segmentation, is_segmentation_file, read_segmentation, write_segmentation
 from .tumorlabels import DEFAULT
 from .volume import Box, Grid, Volume
+
+if TYPE_CHECKING:
+    from .student import Student
 
 NOT_A_MEDICAL_DEVICE = "Research software, not a medical device: not for diagnosis or treatment decisions."
 _FORMAT = 2
@@ -38,6 +42,21 @@ class Provenance:
     seconds: float
     intended_use: str
     limitations: str
+
+    @classmethod
+    def of(cls, student: Student, seconds: float) -> Provenance:
+        """What is known of an answer that ``student`` gave after ``seconds``, to the millisecond."""
+        card = student.card
+        return cls(
+            student=card.name,
+            student_version=card.version,
+            tensors_sha256=card.tensors_sha256,
+            software_version=__version__,
+            device=str(student.device),
+            seconds=round(seconds, 3),
+            intended_use=card.intended_use,
+            limitations=card.limitations,
+        )
 
 
 @dataclass(frozen=True, eq=False)

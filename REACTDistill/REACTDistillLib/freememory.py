@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from .volume import Volume
 
@@ -15,11 +13,6 @@ from .volume import Volume
 # --memory); torch and the student take the rest, whatever the size of the case.
 _TIMES_THE_VOLUMES = 2.5
 _BASE_BYTES = 600_000_000
-# Measured with networks of 8 to 32 channels on 64^3 to 96 x 128 x 128 voxels, one to four sequences given: what a
-# segmenting network holds beside the maps that ``segmentation_bytes`` counts.
-_MAPS_BESIDE = 8.0
-_ARRAYS_BESIDE = 4.0
-_WORKSPACE_BYTES = 60e6
 _GIGABYTE = 1e9
 
 
@@ -35,26 +28,6 @@ def check_memory(volumes: Iterable[Volume], *, free_bytes: int | None = None) ->
             f"Grading this case takes about {needed / _GIGABYTE:.1f} GB of memory and {free / _GIGABYTE:.1f} GB are "
             "free; close other programs, or crop the CT around the liver."
         )
-
-
-def segmentation_bytes(
-    network: Mapping[str, Any], shape_kji: Sequence[int], *, sequences: int, image_voxels: int = 0
-) -> int:
-    """About how much memory a CCSD student takes at its peak, in bytes, beside the images themselves.
-
-    ``network`` is the configuration in its card, ``shape_kji`` what it sees at once, ``sequences`` how many are given,
-    ``image_voxels`` the voxels of the reference image that the answer is brought to. Counted are the shared and the
-    composed maps of every level and sequence, the fusion of the finest level, the images and the answer; so it grows
-    in step with the voxels. Torch and the weights are not in it.
-    """
-    channels: Sequence[int] = network.get("channels", (16, 32, 64, 128))
-    stem, step = math.prod(network.get("stem_stride", (2, 2, 2))), math.prod(network.get("level_stride", (2, 2, 2)))
-    voxels, regions = math.prod(shape_kji), int(network["regions"])
-    level_values = [width * voxels / (stem * step**level) for level, width in enumerate(channels)]
-    kept = 2 * sequences * sum(level_values)
-    fused = (2 * sequences + int(network["sequences"]) + _MAPS_BESIDE) * level_values[0]
-    arrays = (int(network["sequences"]) + 2 * regions + _ARRAYS_BESIDE) * voxels + 2 * regions * image_voxels
-    return int(4 * (kept + fused + arrays) + _WORKSPACE_BYTES)
 
 
 def check_segmentation(needed_bytes: float, *, free_bytes: int | None) -> None:

@@ -1,8 +1,8 @@
-"""The voxel centers of a grid in patient millimeters, block by block."""
+"""The grid of an analytic patient, and its voxel centers in patient millimeters, block by block."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
@@ -12,6 +12,11 @@ from .volume import Grid
 
 Block = tuple[slice, slice, slice]
 _BLOCK_KJI = (16, 16, 16)
+
+
+def cube_grid(center_ras: Triple, side_mm: float, shape_kji: Sequence[int]) -> Grid:
+    """Grid with axes R, A, S whose ``shape_kji`` voxels fill a cube of ``side_mm`` around ``center_ras`` (mm)."""
+    return Grid.centered(center_ras, shape_kji=shape_kji, spacing_kji_mm=[side_mm / n for n in shape_kji])
 
 
 def blocks(grid: Grid) -> Iterator[Block]:

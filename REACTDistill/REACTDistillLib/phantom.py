@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from .anatomy import Tissue, draw_liver, draw_tissues, draw_vessels
 from .case import Case
-from .gridpoints import block_points, blocks
+from .gridpoints import block_points, blocks, cube_grid
 from .lesions import Tumor, draw_clinical, draw_signs, draw_tumors
+from .phantomseed import checked_seed, phantom_identifier, random_stream
 from .shapes import Array, Triple, Waves, blurred_ball, blurred_edge, sharp_share
 from .volume import Grid, Volume
 
@@ -56,22 +57,10 @@ class Patient:
         return phantom_identifier(self.seed)
 
 
-def phantom_identifier(seed: int) -> str:
-    """The identifier of the patient of a seed; "phantom" in it says that the patient is synthetic."""
-    return f"phantom_{seed:05d}"
-
-
-def checked_seed(seed: int) -> int:
-    """The seed as an int; ValueError unless it is a whole number of at least 0."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"a phantom seed must be a whole number of at least 0, got {seed!r}.")
-    return int(seed)
-
-
 def draw_patient(seed: int) -> Patient:
     """The analytic patient of ``seed`` (0 or above). The grade is ``GRADES[seed % 3]``: runs of seeds are balanced."""
     seed = checked_seed(seed)
-    rng = np.random.Generator(np.random.PCG64([seed, 0]))
+    rng = random_stream(seed, 0)
     signs = draw_signs(rng, seed % 3)
     body_mm = (rng.uniform(145, 157), rng.uniform(104, 116))
     liver = draw_liver(rng)
@@ -103,8 +92,7 @@ def phantom_case(seed: int, *, grid: Grid | None = None, shape_kji: Sequence[int
 
 def phantom_grid(patient: Patient, shape_kji: Sequence[int] = (48, 48, 48)) -> Grid:
     """Grid with axes R, A, S over 288 mm each way around the patient."""
-    spacing = [FIELD_OF_VIEW_MM / n for n in shape_kji]
-    return Grid.centered(patient.center_ras, shape_kji=shape_kji, spacing_kji_mm=spacing)
+    return cube_grid(patient.center_ras, FIELD_OF_VIEW_MM, shape_kji)
 
 
 def sample(patient: Patient, grid: Grid, *, noise_scale: float = 1.0) -> Case:
@@ -123,7 +111,7 @@ def sample(patient: Patient, grid: Grid, *, noise_scale: float = 1.0) -> Case:
             images[name][block] = view.images[name].reshape(shape)
         masks["liver"][block], masks["tumor"][block] = view.liver.reshape(shape), view.tumor.reshape(shape)
     for index, name in enumerate(_IMAGES):
-        stream = np.random.Generator(np.random.PCG64([patient.seed, 1 + index]))
+        stream = random_stream(patient.seed, 1 + index)
         for plane in images[name]:
             _add_noise(plane, name, patient, noise_scale, stream)
     return Case(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .recipes import Batch
 from .segmentationscores import dice
@@ -21,6 +26,30 @@ class DecodesSubsets(Protocol):
 
     def decode(self, encoded: Any, subset: Tensor) -> Tensor:
         """Logits (B, R, D, H, W) of the sequences of ``subset`` (B, M) bool."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of a prepared sample: masks of the regions inside the ``brain``, and which of them are ``known``.
+
+    ``masks`` (R, D, H, W) and ``brain`` (D, H, W) bool.
+    """
+
+    masks: NDArray[np.bool_]
+    brain: NDArray[np.bool_]
+    known: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, sample: Batch) -> Truth:
+        """The truth of a sample as ``sample_table`` takes it."""
+        brain = sample["brain"].cpu().numpy()
+        return cls((sample["target"].cpu().numpy() > 0.5) & brain, brain, tuple(sample["known"].tolist()))
+
+    def dice(self, logits: Tensor) -> list[float]:
+        """The Dice of each region by logits (R, D, H, W), voxels of the brain only; NaN where there is no truth."""
+        said = (logits > 0).cpu().numpy() & self.brain
+        rows = zip(said, self.masks, self.known, strict=True)
+        return [dice(mask, truth) if known else math.nan for mask, truth, known in rows]
 
 
 def sample_table(
@@ -57,10 +86,8 @@ def _scores(
     network: DecodesSubsets, samples: Iterable[Batch], sequences: Sequence[str], regions: Sequence[str]
 ) -> Iterator[SubsetScore]:
     for number, sample in enumerate(samples):
-        case, brain = str(number), sample["brain"].cpu().numpy()
-        truths, known = sample["target"].cpu().numpy() > 0.5, sample["known"].tolist()
+        case, truth = str(number), Truth.of(sample)
         for subset, logits in logits_by_subset(network, sample["image"], sample["present"], sequences):
-            masks = (logits > 0).cpu().numpy() & brain
-            for index, region in enumerate(regions):
-                if known[index]:
-                    yield SubsetScore(case, case, subset, region, dice(masks[index], truths[index] & brain))
+            for region, value in zip(regions, truth.dice(logits), strict=True):
+                if not math.isnan(value):
+                    yield SubsetScore(case, case, subset, region, value)

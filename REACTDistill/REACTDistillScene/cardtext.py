@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .translation import tr as _
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from REACTDistillLib.card import Card
 
 _MOST_SUBSETS = 3
+_GIGABYTE = 1e9
 _CASES = "cases"  # the metric that says how many cases the others rest on
 
 
@@ -22,7 +23,8 @@ def cardAsRichText(card: Card) -> str:
         (_("Needs"), needsText(card)),
         (_("Scores"), scoresText(card)),
         (_("Training"), _trainingText(card)),
-        (_("Grid"), _gridText(card)),
+        (_("Grid"), _voxelsText(card.grid_shape_kji, card.grid_spacing_kji_mm)),
+        (_("Memory"), _memoryText(card)),
         (_("Intended use"), card.intended_use),
         (_("Limitations"), card.limitations),
         (_("License"), card.licence),
@@ -87,7 +89,19 @@ def _trainingText(card: Card) -> str:
     )
 
 
-def _gridText(card: Card) -> str:
-    shape = " × ".join(str(count) for count in card.grid_shape_kji)
-    spacing = " × ".join(f"{mm:g}" for mm in card.grid_spacing_kji_mm)
+def _memoryText(card: Card) -> str:
+    """What a run takes at its peak, beside the images and the program; "" when the card does not say it."""
+    if not card.memory:
+        return ""
+    return _("up to {whole} GB, in tiles {tiled} GB, beside the images: {count} sequences of {voxels}").format(
+        whole=f"{card.memory['whole_bytes'] / _GIGABYTE:.1f}",
+        tiled=f"{card.memory['tiled_bytes'] / _GIGABYTE:.1f}",
+        count=card.memory["sequences"],
+        voxels=_voxelsText(card.memory["image_shape_kji"], card.memory["image_spacing_kji_mm"]),
+    )
+
+
+def _voxelsText(shapeKji: Sequence[int], spacingKjiMm: Sequence[float]) -> str:
+    shape = " × ".join(str(count) for count in shapeKji)
+    spacing = " × ".join(f"{mm:g}" for mm in spacingKjiMm)
     return _("{shape} voxels of {spacing} mm (slices, rows, columns)").format(shape=shape, spacing=spacing)

@@ -101,10 +101,11 @@ class Readout:
 
 @dataclass(frozen=True)
 class Judgment:
-    """What a card tells of a trained student: numbers by name for each subset of sequences, and its calibration."""
+    """What a card tells of a trained student: numbers by name for each subset of sequences, calibration, memory."""
 
     metrics: Mapping[str, Mapping[str, float]]
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    memory: Mapping[str, Any] = field(default_factory=dict)
 
 
 def preparation_of(card: Card) -> Preparation:
@@ -176,6 +177,9 @@ class Recipe(Protocol):
         The heat map has voxels of the source that lie at most ``heat_map_mm`` apart, or all. What is slow to make and
         rests on few things goes through ``memory``.
         """
+
+    def get_ready(self, student: Student, case: Case, *, progress: ProgressCallback, memory: Memory) -> None:
+        """Put into the ``memory`` what ``predict`` of this case makes before its network is asked."""
 
 
 def recipe_names() -> list[str]:

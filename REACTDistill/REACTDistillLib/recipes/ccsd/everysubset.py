@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ...case import Case
-from ...freememory import check_segmentation, free_bytes_of, segmentation_bytes
+from ...freememory import check_segmentation, free_bytes_of
 from ...student import Student
 from ...subsetsamples import logits_by_subset
 from ...subsetscores import Subset
 from ...tiles import blended_tiles, tile_boxes
-from ...volume import Box, Volume
+from ...volume import Box, Grid, Volume
 from .. import preparation_of
 from .brainmask import find_brain
 from .checks import check_brain, check_overlap, check_sequences, covered_shares
 from .inputs import brain_grid_of_tiles, brain_images
-
-_SHARE_OF_FREE = 0.8  # as in ``segmenting``: memory that is free now is not all for us
+from .peakmemory import SHARE_OF_FREE, peak_of
 
 _Answers = dict[Subset, NDArray[np.float32]]
 
@@ -44,21 +43,22 @@ def probabilities_by_subset(
     grid = brain_grid_of_tiles(found.mask, card.grid_spacing_kji_mm, stride_kji, card.grid_shape_kji)  # type: ignore[arg-type]
     images, present, inside = brain_images(given, names, found.mask, grid, card.intensity)
     free = free_bytes_of(student.device) if free_bytes is None else free_bytes
-    boxes = _boxes(student, grid.shape_kji, len(given), free)
+    boxes = _boxes(student, given, grid, free)
     for subset, answer in _answers(student, images, present, boxes).items():
         answer *= inside
         yield subset, {name: Volume(one, grid) for name, one in zip(card.classes, answer, strict=True)}
 
 
-def _boxes(student: Student, shape_kji: tuple[int, int, int], sequences: int, free_bytes: int | None) -> list[Box]:
+def _boxes(student: Student, given: Mapping[str, Volume], grid: Grid, free_bytes: int | None) -> list[Box]:
     """One box when the whole brain and its answers fit into the memory, else tiles; ValueError when no tile does."""
     config, tile_kji = student.card.network["config"], student.card.grid_shape_kji
-    answers = 4 * (2**sequences - 1) * int(config["regions"]) * int(np.prod(shape_kji))
-    room = None if free_bytes is None else int(_SHARE_OF_FREE * free_bytes) - answers
-    if room is None or segmentation_bytes(config, shape_kji, sequences=sequences) <= room:
-        return [Box((0, 0, 0), shape_kji)]
-    check_segmentation(segmentation_bytes(config, tile_kji, sequences=sequences), free_bytes=room)
-    return tile_boxes(shape_kji, tile_kji)
+    answers = 4 * (2 ** len(given) - 1) * int(config["regions"]) * int(np.prod(grid.shape_kji))
+    peak = peak_of(config, tile_kji, given, grid)
+    room = None if free_bytes is None else int(SHARE_OF_FREE * free_bytes) - answers
+    if room is None or peak.whole <= room:
+        return [Box((0, 0, 0), grid.shape_kji)]
+    check_segmentation(peak.tiled, free_bytes=room)
+    return tile_boxes(grid.shape_kji, tile_kji)
 
 
 def _answers(student: Student, images: NDArray[np.float32], present: NDArray[np.bool_], boxes: list[Box]) -> _Answers:

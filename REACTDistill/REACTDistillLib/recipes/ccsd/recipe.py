@@ -13,6 +13,7 @@ from ...subsetscores import card_metrics
 from .. import Batch, Judgment, Networks, Preparation, Readout, Stage, Update
 from .curriculum import Curriculum
 from .networks import CompositionalNet
+from .peakmemory import stated_memory
 from .samples import changed_at_random, training_sample
 from .scores import mean_scores, subset_dice
 from .training import training_loss
@@ -104,10 +105,13 @@ class CCSD:
     def judge(
         self, network: torch.nn.Module, preparation: Preparation, validation: Sequence[Batch], held_out: Sequence[Batch]
     ) -> Judgment:
-        """Mean Dice of each subset and region on the held-out samples; nothing is fitted on the validation samples."""
+        """Mean Dice of each subset and region on the held-out samples, and what a run takes of memory at most.
+
+        Nothing is fitted on the validation samples.
+        """
         assert isinstance(network, CompositionalNet)
         table = sample_table(network, held_out, preparation.sequence_names, preparation.classes)
-        return Judgment(card_metrics(table))
+        return Judgment(card_metrics(table), memory=stated_memory(preparation, network.stride_kji))
 
     def probabilities_by_subset(self, student: Student, case: Case) -> Iterator[tuple[Subset, dict[str, Volume]]]:
         """As ``everysubset.probabilities_by_subset`` says, for an evaluation over all subsets."""
@@ -138,6 +142,12 @@ class CCSD:
             with_probabilities=with_probabilities,
             memory=memory,
         )
+
+    def get_ready(self, student: Student, case: Case, *, progress: ProgressCallback, memory: Memory) -> None:
+        """As ``segmenting.get_ready`` says."""
+        from .segmenting import get_ready
+
+        get_ready(student, case, progress=progress, memory=memory)
 
 
 def _all_parameters(networks: Networks) -> Iterable[torch.nn.Parameter]:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from ...geometry import resample
 from .curriculum import Curriculum
-from .inputs import brain_grid, brain_images, brain_mask
+from .inputs import brain_grid_of_tiles, brain_images, brain_mask
 from .subsets import random_levels, random_subset, subsets_of
 
 if TYPE_CHECKING:
     from ...case import Case
-    from ...volume import Grid, Volume
+    from ...volume import Grid
     from .. import Batch, Preparation
 
 _SPATIAL = ("image", "brain", "target")
@@ -39,7 +39,8 @@ def training_sample(
         wanted = curriculum.only or names
         raise ValueError(f"{case.identifier} has none of the sequences {', '.join(wanted)}; leave it out.")
     brain = brain_mask(sequences, case.regions.get("brain"))
-    grid = _tile_or_more(brain, preparation, stride_kji)
+    _check_tile(preparation.grid_shape_kji, stride_kji)
+    grid = brain_grid_of_tiles(brain, preparation.grid_spacing_kji_mm, stride_kji, preparation.grid_shape_kji)
     image, present, inside = brain_images(sequences, names, brain, grid, preparation.intensity)
     target, known = truth(case, preparation.classes, curriculum, grid)
     there = torch.from_numpy(present)
@@ -97,16 +98,11 @@ def _sees(curriculum: Curriculum, name: str) -> bool:
     return not curriculum.only or name in curriculum.only
 
 
-def _tile_or_more(brain: Volume, preparation: Preparation, stride_kji: Sequence[int]) -> Grid:
-    """The grid around a brain, no smaller than one tile along any axis."""
-    tile, spacing = preparation.grid_shape_kji, preparation.grid_spacing_kji_mm
-    if any(size % stride for size, stride in zip(tile, stride_kji, strict=True)):
+def _check_tile(tile_kji: Sequence[int], stride_kji: Sequence[int]) -> None:
+    if any(size % stride for size, stride in zip(tile_kji, stride_kji, strict=True)):
         raise ValueError(
-            f"the grid {tuple(tile)} must be a multiple of the strides {tuple(stride_kji)} of the network."
+            f"the grid {tuple(tile_kji)} must be a multiple of the strides {tuple(stride_kji)} of the network."
         )
-    grid = brain_grid(brain, spacing, stride_kji)
-    larger = tuple(max(pair) for pair in zip(grid.shape_kji, tile, strict=True))
-    return grid if larger == grid.shape_kji else brain_grid(brain, spacing, stride_kji, shape_kji=larger)
 
 
 def _tile(target: Tensor, tile_kji: Sequence[int], generator: torch.Generator) -> tuple[slice, ...]:

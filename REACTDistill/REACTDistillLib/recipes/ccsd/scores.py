@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...subsetsamples import Truth
 from ...subsetscores import summary_scores
 from .. import Batch
 from .networks import CompositionalNet
@@ -29,21 +30,9 @@ def subset_dice(network: CompositionalNet, sample: Batch) -> SubsetDice:
 
     Two empty masks agree (1), an empty and another do not (0). Only voxels of the brain count.
     """
-    encoded = network.encode(sample["image"][None], sample["present"][None])
-    truth = (sample["target"] > 0.5) & sample["brain"]
-    rows = []
-    for subset in sample["scored"]:
-        said = (network.decode(encoded, subset[None])[0] > 0) & sample["brain"]
-        rows.append(torch.where(sample["known"], dice(said, truth), torch.nan))
-    return SubsetDice(sample["scored"].cpu(), torch.stack(rows).cpu())
-
-
-def dice(said: Tensor, truth: Tensor) -> Tensor:
-    """2 |A and B| / (|A| + |B|) of masks (R, D, H, W), (R,); 1 when both are empty."""
-    voxels = (1, 2, 3)
-    both = (said & truth).sum(dim=voxels)
-    size = said.sum(dim=voxels) + truth.sum(dim=voxels)
-    return torch.where(size > 0, 2 * both / size.clamp(min=1), 1.0)
+    encoded, truth = network.encode(sample["image"][None], sample["present"][None]), Truth.of(sample)
+    rows = [truth.dice(network.decode(encoded, subset[None])[0]) for subset in sample["scored"]]
+    return SubsetDice(sample["scored"].cpu(), torch.tensor(rows))
 
 
 def mean_scores(cases: Iterable[SubsetDice]) -> dict[str, float]:

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ... import __version__
 from ...finding import Finding, Provenance
-from ...freememory import check_segmentation, free_bytes_of, segmentation_bytes
+from ...freememory import check_segmentation, free_bytes_of
 from ...geometry import box_reached, resample
 from ...segmentation import Segmentation
 from ...tiles import blended_tiles, tile_boxes
@@ -24,6 +23,7 @@ from .brainmask import find_brain, reference_name
 from .checks import NO_SEQUENCE, case_warnings, check_brain, check_overlap, check_sequences, covered_shares
 from .inputs import brain_grid_of_tiles, brain_images
 from .networks import CompositionalNet
+from .peakmemory import SHARE_OF_FREE, peak_of
 
 if TYPE_CHECKING:
     from ...case import Case
@@ -36,8 +36,6 @@ _STEPS = 4
 _THRESHOLD = 0.5
 # Beyond this part of a region two outputs of the network contradict each other so much that the reader must know.
 _MUCH_CUT = 0.1
-# Memory that is free now is not all for us.
-_SHARE_OF_FREE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +68,7 @@ def segment(
     was not given and too little memory.
     """
     started = time.perf_counter()
-    given = {name: case.sequences[name] for name in _names(student) if name in case.sequences}
+    given = _given(student, case)
     reference = _reference(reference, given)
     progress("check", 0, _STEPS)
     seen = _seen(student, given, case.regions.get("brain"), memory)
@@ -90,10 +88,24 @@ def segment(
         shown_class="",
         attention=None,
         graph=None,
-        provenance=_provenance(student, time.perf_counter() - started),
+        provenance=Provenance.of(student, time.perf_counter() - started),
         warnings=(*seen.warnings, *contradictions),
         segmentation=segmentation,
     )
+
+
+def get_ready(student: Student, case: Case, *, progress: ProgressCallback, memory: Memory) -> None:
+    """Check the sequences and find the brain, and keep both in the ``memory``; raises ValueError as ``segment``."""
+    given = _given(student, case)
+    _reference(None, given)
+    progress("check", 0, 1)
+    _seen(student, given, case.regions.get("brain"), memory)
+    progress("check", 1, 1)
+
+
+def _given(student: Student, case: Case) -> dict[str, Volume]:
+    """The sequences of the case that the student knows, in the order of its card."""
+    return {name: case.sequences[name] for name in _names(student) if name in case.sequences}
 
 
 def _names(student: Student) -> tuple[str, ...]:
@@ -159,15 +171,12 @@ def _probabilities(
 
 def _boxes(student: Student, seen: Seen, tile_kji: tuple[int, int, int], free_bytes: int | None) -> list[Box]:
     """One box when the whole brain fits into the memory, else tiles; ValueError when not even a tile fits."""
-    shape_kji, config, count = seen.grid.shape_kji, student.card.network["config"], len(seen.sequences)
-    largest = max(volume.array_kji.size for volume in seen.sequences.values())
-    whole = segmentation_bytes(config, shape_kji, sequences=count, image_voxels=largest)
-    room = None if free_bytes is None else int(_SHARE_OF_FREE * free_bytes)
-    if room is None or whole <= room:
-        return [Box((0, 0, 0), shape_kji)]
-    tile = segmentation_bytes(config, tile_kji, sequences=count, image_voxels=largest + int(np.prod(shape_kji)))
-    check_segmentation(tile, free_bytes=room)
-    return tile_boxes(shape_kji, tile_kji)
+    peak = peak_of(student.card.network["config"], tile_kji, seen.sequences, seen.grid)
+    room = None if free_bytes is None else int(SHARE_OF_FREE * free_bytes)
+    if room is None or peak.whole <= room:
+        return [Box((0, 0, 0), seen.grid.shape_kji)]
+    check_segmentation(peak.tiled, free_bytes=room)
+    return tile_boxes(seen.grid.shape_kji, tile_kji)
 
 
 @torch.inference_mode()
@@ -226,17 +235,3 @@ def _network_of(student: Student) -> CompositionalNet:
             "network."
         )
     return student.network
-
-
-def _provenance(student: Student, seconds: float) -> Provenance:
-    card = student.card
-    return Provenance(
-        student=card.name,
-        student_version=card.version,
-        tensors_sha256=card.tensors_sha256,
-        software_version=__version__,
-        device=str(student.device),
-        seconds=round(seconds, 3),
-        intended_use=card.intended_use,
-        limitations=card.limitations,
-    )
