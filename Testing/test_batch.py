@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from REACTDistillLib.__main__ import main
-from REACTDistillLib.batch import cases_of, grade_cases
+from REACTDistillLib.batch import cases_of, predict_cases
 from REACTDistillLib.errors import without_paths
 from REACTDistillLib.files import write_volume
 from REACTDistillLib.finding import Finding
@@ -48,7 +48,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 
 def test_each_case_is_graded_as_alone_and_a_bad_one_does_not_stop_the_others(folders, student, tmp_path) -> None:
-    rows = grade_cases(cases_of(folders), student, tmp_path / "out")
+    rows = predict_cases(cases_of(folders), student, tmp_path / "out")
     assert [row.identifier for row in rows] == ["a", "b", "c"]
     alone = predict(cases_of(folders)[1].load(), student)
     assert rows[1].probabilities == alone.probabilities
@@ -68,13 +68,13 @@ def test_what_is_done_stays_when_the_rest_is_cancelled(folders, student, tmp_pat
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        grade_cases(cases_of(folders), student, tmp_path / "out", progress=cancel_at_second)
+        predict_cases(cases_of(folders), student, tmp_path / "out", progress=cancel_at_second)
     assert [row["case"] for row in rows_of(tmp_path / "out")] == ["a"]
 
 
 def test_a_cohort_file_is_a_source_too(student, tmp_path) -> None:
     write_phantom_cohort(tmp_path / "cohort", count=2, folds=2)
-    rows = grade_cases(cases_of(tmp_path / "cohort" / "cohort.json"), student, tmp_path / "out")
+    rows = predict_cases(cases_of(tmp_path / "cohort" / "cohort.json"), student, tmp_path / "out")
     assert [row.problem for row in rows] == ["", ""]
 
 
@@ -82,7 +82,7 @@ def test_results_are_never_mixed_with_other_files(folders, student, tmp_path) ->
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match='"out" is not an empty folder'):
-        grade_cases(cases_of(folders), student, tmp_path / "out")
+        predict_cases(cases_of(folders), student, tmp_path / "out")
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
@@ -99,7 +99,7 @@ def test_a_case_with_a_wrong_set_of_files_says_which(student, tmp_path, names, w
     (tmp_path / "cases" / "a").mkdir(parents=True)
     for name in names:
         write_volume(phantom_case(1).sequences["ct"], tmp_path / "cases" / "a" / name)
-    (row,) = grade_cases(cases_of(tmp_path / "cases"), student, tmp_path / "out")
+    (row,) = predict_cases(cases_of(tmp_path / "cases"), student, tmp_path / "out")
     assert words in row.problem
 
 
@@ -115,7 +115,7 @@ def test_neither_table_nor_sentences_hold_a_path(student, tmp_path) -> None:
     folder.mkdir(parents=True)
     (folder / "ct.nrrd").write_text("no image")
     (folder / "liver.nrrd").write_text("no image")
-    (row,) = grade_cases(cases_of(tmp_path / "Doe^Jane"), student, tmp_path / "out")
+    (row,) = predict_cases(cases_of(tmp_path / "Doe^Jane"), student, tmp_path / "out")
     assert "the chosen file" in row.problem.lower()
     assert "Doe" not in (tmp_path / "out" / "results.csv").read_text()
 

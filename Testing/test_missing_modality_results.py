@@ -208,14 +208,18 @@ def test_an_empty_region_is_an_empty_segment_and_counts_as_untouched(scene) -> N
     assert isUntouchedResult(nodes.segmentation)
 
 
-def test_a_result_that_was_saved_and_loaded_still_counts_as_untouched(scene, tmp_path) -> None:
+@pytest.mark.parametrize("isEmpty", [False, True], ids=["", "without enhancing tumor"])
+def test_a_result_that_was_saved_and_loaded_still_counts_as_untouched(scene, tmp_path, isEmpty) -> None:
     import slicer
     from REACTDistillScene.scenefile import saveScene
     from REACTDistillScene.tumorresults import showSegmentation
     from REACTDistillScene.tumorsegments import isUntouchedResult
 
     node = imageNode()
-    showSegmentation(finding(node), node, given=GIVEN)
+    said = finding(node)
+    if isEmpty:
+        said.segmentation.masks["ET"].array_kji[:] = False
+    showSegmentation(said, node, given=GIVEN)
     path = saveScene(tmp_path / "scene.mrb")
     slicer.mrmlScene.Clear(0)
     assert slicer.mrmlScene.ReadFromMRB(str(path), True)

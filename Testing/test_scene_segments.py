@@ -4,7 +4,8 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
-from REACTDistillLib.volume import Volume
+import vtk
+from REACTDistillLib.volume import Box, Volume
 from REACTDistillScene.cases import caseFromNodes
 from REACTDistillScene.segmentmasks import maskFromSegment, unionOfMasks
 from REACTDistillScene.segments import segmentationFromMasks
@@ -127,6 +128,29 @@ def test_an_empty_segment_is_named():
     node.GetSegmentation().AddEmptySegment("fresh", "New one")
     with pytest.raises(ValueError, match='Segment "New one" is empty'):
         maskFromSegment(node, "fresh")
+
+
+def exported(node, reference):
+    """Label map of all segments on the voxels of a volume node, as the application exports them."""
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    ids = vtk.vtkStringArray()
+    for segmentId in node.GetSegmentation().GetSegmentIDs():
+        ids.InsertNextValue(segmentId)
+    wholeReference = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
+    logic = slicer.modules.segmentations.logic()
+    assert logic.ExportSegmentsToLabelmapNode(node, ids, labels, reference, wholeReference)
+    return slicer.util.arrayFromVolume(labels)
+
+
+@pytest.mark.parametrize("matrix", [np.eye(4), OBLIQUE])
+def test_an_empty_segment_on_a_part_of_the_image_does_not_keep_the_others_from_being_exported(matrix):
+    part = Box((1, 1, 1), (6, 6, 7))
+    masks = {name: box_mask(*box, matrix).cropped(part) for name, box in {"Liver": LIVER, "Tumor": TUMOR}.items()}
+    masks["Nothing"] = Volume(np.zeros_like(masks["Liver"].array_kji), masks["Liver"].grid)
+    reference = ct_node(matrix)
+    labels = exported(segmentationFromMasks(masks, reference), reference)
+    assert labels.shape == SHAPE_KJI
+    assert np.bincount(labels.ravel()).tolist() == [6 * 7 * 8 - 4 * 5 * 6, 4 * 5 * 6 - 2 * 2 * 3, 2 * 2 * 3]
 
 
 def test_a_closed_surface_becomes_voxels_and_the_node_stays_as_it_is():

@@ -18,6 +18,11 @@ from .predictcommand import add_predict
 from .progress import Cancelled, write_event
 from .traincommand import add_train
 
+_CASES_HELP = (
+    "cohort.json, or folder with a subfolder per case: ct, liver and tumor, or any of t1, t1ce, t2 and flair (names "
+    "may also end with one of these)"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 after one sentence that says what was wrong, 130 after Ctrl+C."""
@@ -45,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_predict(commands.add_parser("predict", help="grade or segment one case from files"), _text_progress)
-    _add_batch(commands.add_parser("batch", help="grade many cases from files"))
+    _add_batch(commands.add_parser("batch", help="grade or segment many cases from files"))
     _add_series(commands.add_parser("series", help="list the DICOM series of a folder"))
     _add_card(commands.add_parser("card", help="show the card of a student file"))
     _add_phantoms(commands.add_parser("phantoms", help="write a cohort of synthetic patients"))
@@ -64,7 +69,7 @@ def _text_progress(stage: str, done: int, total: int) -> None:
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cases", type=Path, help="cohort.json, or folder with a subfolder per case: ct, liver, tumor")
+    parser.add_argument("cases", type=Path, help=_CASES_HELP)
     parser.add_argument("--student", help="student file; the demo student of this version when left out")
     parser.add_argument("--out", required=True, type=Path, help="new folder for the results")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
@@ -72,14 +77,15 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 
 def _batch(options: argparse.Namespace) -> None:
-    from .batch import RESULTS_FILE, cases_of, grade_cases
+    from .batch import RESULTS_FILE, cases_of, predict_cases, task_of
     from .shipped import demo_student
     from .student import load_student
 
-    student = load_student(options.student or demo_student("grade"), device=options.device)
-    rows = grade_cases(cases_of(options.cases), student, options.out, progress=_text_progress)
+    cases = cases_of(options.cases)
+    student = load_student(options.student or demo_student(task_of(cases)), device=options.device)
+    rows = predict_cases(cases, student, options.out, progress=_text_progress)
     for row in rows:
-        print(f"{row.identifier}: {row.predicted_class or row.problem}")
+        print(f"{row.identifier}: {row.summary}")
     print(f"{NOT_A_MEDICAL_DEVICE}\n{len(rows)} cases written to {options.out / RESULTS_FILE}")
 
 

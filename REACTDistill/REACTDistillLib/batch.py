@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .case import Case
-from .casefiles import case_from_folder
+from .casefiles import case_from_folder, sequences_in_folder
 from .cohort import Cohort
 from .errors import sentence_of, without_paths
 from .finding import NOT_A_MEDICAL_DEVICE
@@ -19,6 +19,7 @@ from .predict import predict
 from .progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
+    from .card import Card
     from .student import Student
 
 RESULTS_FILE = "results.csv"
@@ -26,13 +27,25 @@ RESULTS_FILE = "results.csv"
 
 @dataclass(frozen=True)
 class BatchRow:
-    """What became of one case: its probabilities by class, or the sentence why there are none."""
+    """What became of one case: probabilities by class or volumes in ml by region, or the sentence why there are none.
+
+    ``sequences`` are those that a segmentation was made of, ``warnings`` the sentences of its Finding.
+    """
 
     identifier: str
     folder: str
     predicted_class: str
     probabilities: dict[str, float]
     problem: str
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    sequences: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The answer in a few words, or the problem."""
+        volumes = ", ".join(f"{name} {volume:.1f} ml" for name, volume in self.volumes_ml.items())
+        return self.predicted_class or volumes or self.problem
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,7 @@ class BatchCase:
     identifier: str
     load: Callable[[], Case]
     place: Path  # of its files; never part of what is written
+    sequences: tuple[str, ...]  # as far as names tell, before anything is read
 
 
 def cases_of(source: Path | str) -> list[BatchCase]:
@@ -51,21 +65,39 @@ def cases_of(source: Path | str) -> list[BatchCase]:
     """
     source = Path(source)
     if not source.is_dir():
-        return [BatchCase(entry.id, entry.load, source.parent) for entry in Cohort.read(source).entries]
+        entries = Cohort.read(source).entries
+        return [BatchCase(entry.id, entry.load, source.parent, tuple(entry.sequences)) for entry in entries]
     folders = sorted(path for path in source.iterdir() if path.is_dir())
     if not folders:
-        raise ValueError("The folder holds no subfolders; put each case into one of its own, as ct, liver and tumor.")
-    return [BatchCase(folder.name, partial(case_from_folder, folder), folder) for folder in folders]
+        raise ValueError(
+            "The folder holds no subfolders; put each case into one of its own, as ct, liver and tumor, or as t1, "
+            "t1ce, t2 and flair."
+        )
+    return [
+        BatchCase(folder.name, partial(case_from_folder, folder), folder, sequences_in_folder(folder))
+        for folder in folders
+    ]
 
 
-def grade_cases(
+def task_of(cases: Sequence[BatchCase]) -> str:
+    """What a student must be made for that can answer for the cases: "grade" for CT, "segment" for MR of the brain.
+
+    Raises ValueError when some cases are CT and others are not; cases whose names tell nothing do not count.
+    """
+    tasks = {"grade" if "ct" in case.sequences else "segment" for case in cases if case.sequences}
+    if len(tasks) > 1:
+        raise ValueError("Some cases are CT and others MR; put them into two folders, each for a student of its own.")
+    return tasks.pop() if tasks else "grade"
+
+
+def predict_cases(
     cases: Sequence[BatchCase], student: Student, folder: Path | str, *, progress: ProgressCallback | None = None
 ) -> list[BatchRow]:
-    """Grade every case; write one Finding per case and ``results.csv`` into ``folder``; return the rows.
+    """Grade or segment every case; write one Finding per case and ``results.csv`` into ``folder``; return the rows.
 
     The result folders are called case_0001 and so on: identifiers may be names of patients. A case that cannot be
-    graded is a row with its sentence, and the others go on. The table is written anew after each case, so that what is
-    done stays when the rest is cancelled. Raises ValueError when ``folder`` exists and is not empty.
+    read or answered is a row with its sentence, and the others go on. The table is written anew after each case, so
+    that what is done stays when the rest is cancelled. Raises ValueError when ``folder`` exists and is not empty.
     """
     folder, report = Path(folder), progress or silent
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -74,31 +106,50 @@ def grade_cases(
     rows: list[BatchRow] = []
     for number, case in enumerate(cases):
         report("batch", number, len(cases))
-        rows.append(_graded(case, student, folder / f"case_{number + 1:04d}"))
-        _write_table(rows, student.card.classes, folder / RESULTS_FILE)
+        rows.append(_answered(case, student, folder / f"case_{number + 1:04d}"))
+        _write_table(rows, student.card, folder / RESULTS_FILE)
     report("batch", len(rows), len(rows))
     return rows
 
 
-def _graded(case: BatchCase, student: Student, folder: Path) -> BatchRow:
+def _answered(case: BatchCase, student: Student, folder: Path) -> BatchRow:
     try:
         finding = predict(case.load(), student)
         finding.save(folder)
     except (ValueError, OSError, MemoryError) as error:
         return BatchRow(case.identifier, "", "", {}, without_paths(sentence_of(error), case.place, folder))
-    return BatchRow(case.identifier, folder.name, finding.predicted_class, finding.probabilities, "")
+    row = BatchRow(case.identifier, folder.name, finding.predicted_class, finding.probabilities, "")
+    said = finding.segmentation
+    if said is None:
+        return row
+    given = tuple(said.expectation["given"]) if said.expectation else case.sequences
+    return replace(row, volumes_ml=said.volumes_ml, sequences=given, warnings=finding.warnings)
 
 
-def _write_table(rows: Sequence[BatchRow], classes: Sequence[str], path: Path) -> None:
+def _write_table(rows: Sequence[BatchRow], card: Card, path: Path) -> None:
+    columns, values_of = _GRADES if card.task == "grade" else _VOLUMES
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
-            table.writerow(["case", "folder", "predicted_class", *classes, "problem", "notice"])
+            table.writerow(["case", "folder", *columns(card.classes), "problem", "notice"])
             for row in rows:
-                shares = [round(row.probabilities[name], 6) if row.probabilities else "" for name in classes]
-                predicted = [row.identifier, row.folder, row.predicted_class, *shares]
-                table.writerow([*predicted, row.problem, NOT_A_MEDICAL_DEVICE])
+                values = values_of(row, card.classes)
+                table.writerow([row.identifier, row.folder, *values, row.problem, NOT_A_MEDICAL_DEVICE])
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _grade_values(row: BatchRow, classes: Sequence[str]) -> list[str | float]:
+    return [row.predicted_class, *(round(row.probabilities[name], 6) if row.probabilities else "" for name in classes)]
+
+
+def _volume_values(row: BatchRow, classes: Sequence[str]) -> list[str | float]:
+    volumes = [row.volumes_ml.get(name, "") for name in classes]
+    return ["+".join(row.sequences), *volumes, " ".join(row.warnings)]
+
+
+# The columns between the case and its problem, and what a row has in them.
+_GRADES = (lambda classes: ["predicted_class", *classes], _grade_values)
+_VOLUMES = (lambda classes: ["sequences", *(f"{name}_ml" for name in classes), "warnings"], _volume_values)

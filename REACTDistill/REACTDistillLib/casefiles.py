@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import numpy as np
 from .case import Case
 from .geometry import resample
 from .volume import Volume
+
+_BRAIN_SEQUENCES = ("t1", "t1ce", "t2", "flair")
+# Endings of names; BraTS calls the sequences t1n, t1c, t2w and t2f since 2023.
+_BRAIN_NAMES = {"t1": "t1", "t1n": "t1", "t1ce": "t1ce", "t1c": "t1ce", "t2": "t2", "t2w": "t2"}
+_BRAIN_NAMES |= {"flair": "flair", "t2f": "flair", "brain": "brain"}
 
 
 def case_from_files(
@@ -60,21 +66,43 @@ def _joined_region(specifications: Sequence[str], image: Volume) -> Volume:
     return Volume(joined, grid)
 
 
-def case_from_folder(folder: Path) -> Case:
-    """The Case in a folder that holds ``ct``, ``liver`` and, if there are tumors, ``tumor``.
+def sequences_in_folder(folder: Path) -> tuple[str, ...]:
+    """Names of the sequences in the folder of a case: ct, or those of t1, t1ce, t2 and flair that are there."""
+    found = _files_by_name(folder)
+    return ("ct",) if "ct" in found else tuple(name for name in _BRAIN_SEQUENCES if name in found)
 
-    Each is a file with any ending that can be read, or a subfolder of DICOM files. Raises ValueError, one sentence,
-    when one is missing or is there twice, and as reading it does.
+
+def case_from_folder(folder: Path) -> Case:
+    """The Case in a folder that holds ``ct``, ``liver`` and, if there are tumors, ``tumor``, or MR of a brain.
+
+    Of a brain it is any of ``t1``, ``t1ce``, ``t2`` and ``flair``, with or without a mask ``brain``; a longer name may
+    end with one of these, or with the one that BraTS has for it (``patient_01-t2f`` is a FLAIR). Each is a file with
+    any ending that can be read, or a subfolder of DICOM files. Raises ValueError, one sentence, when one is missing or
+    is there twice, and as reading it does.
     """
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        found.setdefault(path.name.split(".")[0].lower(), []).append(path)
-    paths = {name: _only(name, found.get(name, []), folder) for name in ("ct", "liver", "tumor") if name in found}
+    found, sequences = _files_by_name(folder), sequences_in_folder(folder)
+    if sequences and sequences != ("ct",):
+        paths = {name: _only(name, found[name], folder) for name in sequences}
+        brain = [str(_only("brain", found["brain"], folder))] if "brain" in found else []
+        return case_from_named_files(paths, {"brain": brain} if brain else {})
+    paths = {name: _only(name, found[name], folder) for name in ("ct", "liver", "tumor") if name in found}
     missing = [name for name in ("ct", "liver") if name not in paths]
     if missing:
-        raise ValueError(f'"{folder.name}" holds no "{missing[0]}"; name the files ct, liver and tumor.')
+        raise ValueError(
+            f'"{folder.name}" holds no "{missing[0]}"; name the files ct, liver and tumor, or t1, t1ce, t2 and flair.'
+        )
     tumor = [str(paths["tumor"])] if "tumor" in paths else None
     return case_from_files(paths["ct"], [str(paths["liver"])], tumor)
+
+
+def _files_by_name(folder: Path) -> dict[str, list[Path]]:
+    """Files and subfolders by what their names say they are."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        name = path.name.split(".")[0].lower()
+        ending = re.split(r"[_\- ]", name)[-1]
+        found.setdefault(_BRAIN_NAMES.get(ending, name), []).append(path)
+    return found
 
 
 def _only(name: str, paths: list[Path], folder: Path) -> Path:

@@ -88,9 +88,12 @@ def _colorOfNext(segmentationNode: Any, name: str) -> tuple[float, float, float]
 
 def _orientedImage(mask: Volume, worldToLocal: NDArray[np.floating]) -> Any:
     image = slicer.vtkOrientedImageData()
-    image.SetDimensions(*mask.grid.shape_kji[::-1])
+    isEmpty = not mask.array_kji.any()
+    # The application can resample a mask without an extent, but not one of zeros, beside which no segment is exported.
+    image.SetDimensions(*((0, 0, 0) if isEmpty else mask.grid.shape_kji[::-1]))
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    vtk_to_numpy(image.GetPointData().GetScalars()).reshape(mask.grid.shape_kji)[:] = mask.array_kji
+    if not isEmpty:
+        vtk_to_numpy(image.GetPointData().GetScalars()).reshape(mask.grid.shape_kji)[:] = mask.array_kji
     matrix = slicer.util.vtkMatrixFromArray(worldToLocal @ mask.grid.ijk_to_ras)
     image.SetGeometryFromImageToWorldMatrix(matrix)
     return image
