@@ -27,7 +27,7 @@ GLIOMA_SETTINGS: dict[str, Any] = {
     "network": {
         "channels": [8, 16, 32],
         "kernel": [1, 3, 3],
-        "stem_stride": [1, 1, 1],
+        "stem_stride": [1, 2, 2],
         "level_stride": [1, 2, 2],
     },
     "training": {"targets": {"WT": "tumor"}},
@@ -48,8 +48,8 @@ def phantom_plan(folds: int, seeds: int) -> EvidencePlan:
     config = TrainingConfig(
         recipe="ccsd",
         name="Segment student",
-        epochs=12,
-        steps_per_epoch=30,
+        epochs=4,
+        steps_per_epoch=90,
         batch_size=4,
         learning_rate=3e-3,
         settings=PHANTOM_SETTINGS,
@@ -62,8 +62,8 @@ def glioma_plan(folds: int, seeds: int) -> EvidencePlan:
     config = TrainingConfig(
         recipe="ccsd",
         name="Segment student",
-        epochs=16,
-        steps_per_epoch=30,
+        epochs=4,
+        steps_per_epoch=90,
         batch_size=4,
         learning_rate=3e-3,
         settings=GLIOMA_SETTINGS,
