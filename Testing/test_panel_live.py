@@ -199,6 +199,30 @@ def test_draw_makes_two_segments_and_opens_the_editor_on_them(host, panel) -> No
     assert (panel.ui.drawButton.text, panel.panel.regions.draw.isDrawing) == ("Draw", False)
 
 
+@pytest.mark.parametrize(("most", "atRest"), [(10**9, "Liver 336 ml"), (10, "")])
+def test_volumes_are_counted_in_the_rest_of_a_stroke_or_when_that_would_be_felt_in_the_pause(
+    host, panel, monkeypatch, most, atRest
+) -> None:
+    from REACTDistillLib.volume import Volume
+    from REACTDistillScene import regionvolumes
+    from REACTDistillScene.segments import segmentationFromMasks
+    from REACTDistillScene.volumes import nodeFromVolume
+
+    monkeypatch.setattr(regionvolumes, "_UNFELT", most)
+    grid = np.diag([10.0, 10, 10, 1])
+    ctVolume = nodeFromVolume(Volume.from_array(np.zeros((6, 7, 8), np.float32), grid), "CT")
+    segmentation = segmentationFromMasks({"liver": Volume.from_array(np.ones((6, 7, 8), bool), grid)}, ctVolume)
+    host.processEvents()
+    parameters, regions = panel._parameterNode, panel.panel.regions
+    parameters.ctVolume, parameters.segmentation, parameters.liverSegmentID = ctVolume, segmentation, "liver"
+    parameters.tumorSegmentIDs = ""
+    panel.ui.regionsLabel.text = ""
+    regions._onRest()
+    assert panel.ui.regionsLabel.text == atRest
+    regions._onPause()
+    assert panel.ui.regionsLabel.text == "Liver 336 ml"  # 6 * 7 * 8 voxels of 1 ml
+
+
 def test_an_imported_label_map_becomes_the_chosen_segmentation(host, panel, phantom) -> None:
     import slicer
 

@@ -11,7 +11,7 @@ import slicer
 from .drawpanel import DrawPanel
 from .importmenu import ImportMenu
 from .importregions import ImportWork, LabelmapImportWork, importWork
-from .regionvolumes import regionsText
+from .regionvolumes import isQuickToCount, regionsText
 from .segmentchoice import rememberedTumors
 from .segmentpanel import SegmentPanel
 from .segmentwatch import SegmentationWatch
@@ -38,11 +38,13 @@ class RegionsPanel:
         onEdit: Callable[[], None],
     ) -> None:
         self._ui, self._currentParameters = ui, currentParameters
-        self._startImport, self._onImported, self._onEditPause = onImport, onImported, onPause
+        self._startImport, self._onImported = onImport, onImported
+        self._onEditPause, self._onEditRest = onPause, onRest
+        self._areVolumesShown = False  # those of the regions as they are now
         self.segments = SegmentPanel(ui.liverSegmentComboBox, ui.tumorSegmentsList, self._onSegmentChoice)
         self.draw = DrawPanel(ui.editorPlace, self._onDrawing)
         self.importMenu = ImportMenu(ui.importButton, self.importFrom, isHidden=self._isCT)
-        self.watch = SegmentationWatch(self._onPause, onRest, onEdit)
+        self.watch = SegmentationWatch(self._onPause, self._onRest, onEdit)
         ui.drawButton.connect("clicked(bool)", self._onDrawButton)
 
     def show(self, parameters: Any) -> None:
@@ -106,11 +108,25 @@ class RegionsPanel:
         self._ui.drawButton.checked = isDrawing
         self._ui.drawButton.text = _("Done drawing") if isDrawing else _("Draw")
 
+    def _onRest(self) -> None:
+        self._onEditRest()
+        self._areVolumesShown = isQuickToCount(*self._segments())
+        if self._areVolumesShown:
+            self._showVolumes()
+
     def _onPause(self) -> None:
         self._onEditPause()  # first, so that the worker is at work while the voxels are counted
+        if not self._areVolumesShown:
+            self._showVolumes()
+
+    def _segments(self) -> tuple[Any, list[str]]:
+        """The segmentation and the IDs of its chosen segments, the liver first."""
         parameters = self._currentParameters()
-        chosen = rememberedTumors(parameters.tumorSegmentIDs)
-        self._ui.regionsLabel.text = regionsText(parameters.segmentation, parameters.liverSegmentID, chosen)
+        return parameters.segmentation, [parameters.liverSegmentID, *rememberedTumors(parameters.tumorSegmentIDs)]
+
+    def _showVolumes(self) -> None:
+        segmentation, (liver, *tumors) = self._segments()
+        self._ui.regionsLabel.text = regionsText(segmentation, liver, tumors)
 
     def _isCT(self, node: Any) -> bool:
         return node is self._currentParameters().ctVolume
