@@ -45,6 +45,7 @@ from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import Student, read_card
 from REACTDistillLib.subsetscores import summary_scores
 from REACTDistillLib.volume import Grid
+from torch.nn import functional
 
 RECIPE = recipe_named("ccsd")
 SHAPE_KJI = (155, 240, 240)
@@ -63,8 +64,10 @@ class PublishedSize(torch.nn.Module):
         self.network = SwinUNETR(in_channels=4, out_channels=3, feature_size=48, spatial_dims=3)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.network(images * present[:, :, None, None, None])
-        return logits
+        shown = images * present[:, :, None, None, None]
+        k, j, i = (-size % 32 for size in images.shape[2:])  # it takes multiples of 32 only
+        logits: torch.Tensor = self.network(functional.pad(shown, (0, i, 0, j, 0, k)))
+        return logits[..., : images.shape[2], : images.shape[3], : images.shape[4]]
 
 
 def main() -> None:
