@@ -45,20 +45,15 @@ VARIANTS = (
 
 def phantom_plan(folds: int, seeds: int) -> EvidencePlan:
     """The ablations on synthetic patients with four sequences, three regions and 15 subsets."""
-    config = TrainingConfig(
-        recipe="ccsd",
-        name="Segment student",
-        epochs=4,
-        steps_per_epoch=90,
-        batch_size=4,
-        learning_rate=3e-3,
-        settings=PHANTOM_SETTINGS,
-    )
-    return _plan(config, _SCORES, folds, seeds)
+    return _plan(PHANTOM_SETTINGS, _SCORES, folds, seeds)
 
 
 def glioma_plan(folds: int, seeds: int) -> EvidencePlan:
     """The ablations on slices of lower-grade gliomas with T1, T1ce and FLAIR, one mask and 7 subsets."""
+    return _plan(GLIOMA_SETTINGS, _SCORES[:-1], folds, seeds)
+
+
+def _plan(settings: dict[str, Any], scores: tuple[str, ...], folds: int, seeds: int) -> EvidencePlan:
     config = TrainingConfig(
         recipe="ccsd",
         name="Segment student",
@@ -66,12 +61,8 @@ def glioma_plan(folds: int, seeds: int) -> EvidencePlan:
         steps_per_epoch=90,
         batch_size=4,
         learning_rate=3e-3,
-        settings=GLIOMA_SETTINGS,
+        settings=settings,
     )
-    return _plan(config, _SCORES[:-1], folds, seeds)
-
-
-def _plan(config: TrainingConfig, scores: tuple[str, ...], folds: int, seeds: int) -> EvidencePlan:
     folds_used, seeds_used = tuple(range(folds)), tuple(range(seeds))
     return EvidencePlan(config, VARIANTS, folds_used, seeds_used, scores=scores, baseline=BASELINE)
 
