@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from REACTDistillLib.descent import Assignments, Transports, descended
 from REACTDistillLib.graph import cosine_distance, node_features
 from REACTDistillLib.gromov import (
     GromovWasserstein,
@@ -239,44 +238,6 @@ def test_values_are_below_those_of_pot_on_random_graphs(graph: Callable[[int, in
     assert (1 - ours / pot).mean().item() > 0.05
     best = gromov_wasserstein(source, target, source_mask, target_mask, solver="best").value
     assert (best <= pot * (1 + 1e-6)).all()
-
-
-def test_ranks_of_two_sizes_are_coupled_by_equal_masses() -> None:
-    transports = Transports(np.zeros((2, 2)), np.zeros((3, 3)), np.zeros((2, 3)))
-    # The lower half of the source, node 1, holds all of target node 2 and half of node 0.
-    plan = transports.ranked(np.array([1, 0]), np.array([2, 0, 1]))
-    assert (plan * 6).tolist() == pytest.approx(np.array([[1, 2, 0], [1, 0, 2]]))
-    assert (
-        Assignments(np.zeros((3, 3)), np.zeros((3, 3)), np.zeros((3, 3))).ranked(
-            np.array([1, 0, 2]), np.array([2, 0, 1])
-        )
-    ).tolist() == [0, 2, 1]
-
-
-def test_softening_changes_the_objective_of_assignments_by_a_constant() -> None:
-    rng = np.random.default_rng(0)
-    source, target = (-point_graph(6, 1).numpy(), point_graph(6, 2).numpy())
-    plain = Assignments(
-        *(graph - graph.mean(0) - graph.mean(1)[:, None] + graph.mean() for graph in (source, target)),
-        rng.normal(size=(6, 6)),
-    )
-    softened = plain.softened(0.3, -0.2)
-    orders = [rng.permutation(6) for _ in range(5)]
-    change = [softened.value(o, softened.slope(o)) - plain.value(o, plain.slope(o)) for o in orders]
-    assert change == pytest.approx([change[0]] * 5)
-    assert abs(change[0]) > 0.1
-
-
-def test_a_descent_from_the_even_plan_ends_at_the_value_of_pot() -> None:
-    pytest.importorskip("ot", reason="POT is not installed")
-    source, target = point_graph(15, 1), point_graph(15, 2)
-    graphs = [graph.numpy() for graph in (source, target)]
-    assignments = Assignments(-graphs[0], graphs[1], np.zeros((15, 15)))
-    start = assignments.best(-np.outer(*(graph.sum(0) for graph in graphs)))
-    plan, value = descended(assignments, [start], 100)
-    assert value == pytest.approx(-(graphs[0] * graphs[1][plan][:, plan]).sum())
-    expected = one_pair(source, target, solver="pot").value.item()
-    assert ((graphs[0] - graphs[1][plan][:, plan]) ** 2).mean() == pytest.approx(expected)
 
 
 def test_fused_lies_between_structure_and_cost() -> None:

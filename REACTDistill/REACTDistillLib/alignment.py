@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .descent import Assignments, Couplings, Transports, descended, found_value
+from .descent import Assignments, Couplings, Transports, descended, lowest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,17 +23,31 @@ _TINY = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
-    """One graph without padding: what of its distances can tell plans of given marginals apart.
+class Graphs:
+    """Graphs whose nodes come first and padding last: what of their distances can tell plans apart.
 
-    ``centered`` distances (N, N) less the means of rows and columns, their mean eigenvalue ``level``; ``remote`` (N,),
-    the mean distance of each node less the mean of all; ``axis`` (N,), about the strongest eigenvector.
+    ``centered`` distances (B, N, N) less the means of rows and columns, 0 in padding, their mean eigenvalues ``level``
+    (B,); ``remote`` (B, N), the mean distance of each node less the mean of all; ``axis`` (B, N), about the strongest
+    eigenvector; ``counts`` (B,) of nodes.
     """
 
     centered: Array
     remote: Array
     axis: Array
-    level: float
+    level: Array
+    counts: Array
+
+    def of(self, some: Array) -> Graphs:
+        """Some of the graphs, by number, without padding that all of them have."""
+        most = int(self.counts[some].max())
+        centered, remote, axis = self.centered[some], self.remote[some], self.axis[some]
+        kept = centered[:, :most, :most], remote[:, :most], axis[:, :most]
+        return Graphs(*kept, self.level[some], self.counts[some])
+
+    def order(self, values: Array) -> Array:
+        """The nodes (B, N) by a value (B, N), padding last."""
+        here = np.arange(values.shape[1]) < self.counts[:, None]
+        return np.where(here, values, np.inf).argsort(1, kind="stable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,35 +76,42 @@ def aligned(pairs: Pairs) -> Array:
     sources, targets = _graphs(pairs.source, pairs.a, rows), _graphs(pairs.target, pairs.b, columns)
     bonus = None if pairs.bonus is None else _reordered(pairs.bonus, rows, columns)
     plans = np.zeros((*pairs.a.shape, pairs.b.shape[1]), pairs.source.dtype)
-    for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        n, m = len(source.remote), len(target.remote)
-        _align(source, target, None if bonus is None else bonus[index, :n, :m], plans[index, :n, :m])
+    one_size = sources.counts == targets.counts
+    for kind, here in ((Assignments, one_size), (Transports, ~one_size)):
+        some = here.nonzero()[0]
+        if len(some):
+            source, target = sources.of(some), targets.of(some)
+            n, m = source.remote.shape[1], target.remote.shape[1]
+            plans[some, :n, :m] = _align(kind, source, target, None if bonus is None else bonus[some, :n, :m])
     return _reordered(plans, rows.argsort(1), columns.argsort(1))
 
 
-def _align(source: Graph, target: Graph, bonus: Array | None, masses: Array) -> None:
-    """Write the masses (N, M) of a plan: the lower of two descents, or where a softened one leads from there."""
-    couplings = _couplings(source, target, bonus)
+def _align(kind: type[Couplings], source: Graphs, target: Graphs, bonus: Array | None) -> Array:
+    """The masses (B, N, M) of plans: the lower of a descent and a softened one, from starts of their own."""
+    couplings = _couplings(kind, source, target, bonus)
     # The slope at the even plan is a product of mean distances, so that its best plan goes by their ranks.
-    even = couplings.ranked(source.remote.argsort(), target.remote.argsort())
+    even = couplings.ranked(source.order(source.remote), target.order(target.remote))
     if bonus is not None:
         even = couplings.best(couplings.linear)
-    order, other = source.axis.argsort(), target.axis.argsort()
+    order = source.order(source.axis)
     # The sign of an eigenvector is not known.
-    along = [couplings.ranked(order, end) for end in (other, other[::-1])]
-    best = min((descended(couplings, starts, _MOST_STEPS) for starts in ([even], along)), key=found_value)
+    along = [couplings.ranked(order, target.order(axis)) for axis in (target.axis, -target.axis)]
+    found = descended(couplings, lowest(couplings, [even]), _MOST_STEPS)
     softened = couplings.softened(_SOFTENED_SHARE * source.level, _SOFTENED_SHARE * target.level)
-    plan, _ = descended(softened, [best[0]], _SOFTENED_STEPS)
-    couplings.fill(masses, min(best, descended(couplings, [plan], 0), key=found_value)[0])
+    beyond = descended(softened, lowest(softened, along), _SOFTENED_STEPS)
+    return couplings.masses(found.or_lower(lowest(couplings, [beyond.plans])).plans)
 
 
-def _couplings(source: Graph, target: Graph, bonus: Array | None) -> Couplings:
-    n, m = len(source.remote), len(target.remote)
-    units = n if n == m else 1  # of the plans
-    linear = (-units * source.remote)[:, None] * target.remote
+def _couplings(kind: type[Couplings], source: Graphs, target: Graphs, bonus: Array | None) -> Couplings:
+    units = source.counts[:, None, None] if kind is Assignments else 1  # of the plans
+    linear = (-source.remote)[:, :, None] * target.remote[:, None, :]
     if bonus is not None:
-        linear -= units * bonus
-    return (Assignments if n == m else Transports)(-source.centered, target.centered, linear)
+        linear -= bonus
+    linear *= units
+    graphs: tuple[Array, ...] = (-source.centered, target.centered, linear)
+    if kind is Transports:  # the network simplex takes double only
+        graphs = tuple(values.astype(np.float64) for values in graphs)
+    return kind(*graphs, source.counts, target.counts)
 
 
 def _reordered(values: Array, rows: Array, columns: Array) -> Array:
@@ -100,7 +121,7 @@ def _reordered(values: Array, rows: Array, columns: Array) -> Array:
     return values[np.arange(len(values))[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _graphs(distance: Array, weight: Array, order: Array) -> list[Graph]:
+def _graphs(distance: Array, weight: Array, order: Array) -> Graphs:
     """The graphs of a batch from distances (B, N, N) and weights (B, N) of nodes in an order (B, N)."""
     distance, weight = _reordered(distance, order, order), np.take_along_axis(weight, order, 1)
     here = weight > 0
@@ -113,10 +134,7 @@ def _graphs(distance: Array, weight: Array, order: Array) -> list[Graph]:
     axis = _strongest_axis(centered, remote.argmax(1))
     counts = here.sum(1)
     level = np.trace(centered, axis1=1, axis2=2) / np.maximum(counts - 1, 1)
-    return [
-        Graph(centered[index, :n, :n], remote[index, :n], axis[index, :n], level[index])
-        for index, n in enumerate(counts.tolist())
-    ]
+    return Graphs(centered, remote, axis, level.astype(distance.dtype), counts)
 
 
 def _strongest_axis(centered: Array, first: Array) -> Array:

@@ -1,19 +1,19 @@
-"""Conditional gradient over the couplings of two graphs: each step takes the best plan of the slope, solved exactly.
+"""Conditional gradient over the couplings of pairs of graphs: each step takes the best plan of the slope, exactly.
 
-Between graphs of one size that is an assignment, between graphs of two sizes a transport of equal masses.
+Between graphs of one size that is an assignment, between graphs of two sizes a transport of equal masses. The pairs of
+a batch go down together, because on graphs this small a call costs more than what it computes; each ends by itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -24,130 +24,192 @@ _MOST_PIVOTS = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Couplings:
-    """Plans of two graphs, with the objective F(U) = -<S U T, U> + 2 <linear, U> that is to fall.
+    """Plans of pairs of graphs, with the objective F(U) = -<S U T, U> + 2 <linear, U> that is to fall.
 
-    ``source`` is -S (N, N), ``target`` is T (M, M), both symmetric; ``linear`` is (N, M).
+    ``source`` is -S (B, N, N), ``target`` is T (B, M, M), all symmetric; ``linear`` is (B, N, M). Pair b has
+    ``rows[b]`` source nodes and ``columns[b]`` target nodes, which come first; what is padding holds 0.
     """
 
     source: Array
     target: Array
     linear: Array
+    rows: Array
+    columns: Array
 
-    def slope(self, plan: Array) -> Array:
-        """Half the gradient of F at a plan, (N, M)."""
+    def slope(self, plans: Array) -> Array:
+        """Half the gradient of F at each plan, (B, N, M)."""
         raise NotImplementedError
 
     def best(self, cost: Array) -> Array:
-        """The plan of the least <cost, U>."""
+        """The plan of the least <cost, U> of each pair."""
         raise NotImplementedError
 
-    def value(self, plan: Array, slope: Array) -> float:
-        """F of a plan from the slope at it."""
+    def value(self, plans: Array, slopes: Array) -> Array:
+        """F (B,) of plans from the slopes at them."""
         raise NotImplementedError
 
     def ranked(self, source_order: Array, target_order: Array) -> Array:
-        """The plan that couples the first nodes of one order (N,) with the first of the other (M,), and so on."""
+        """The plans that couple the first nodes of one order (B, N) with the first of the other (B, M), and so on.
+
+        Padding stands last in both orders.
+        """
         raise NotImplementedError
 
-    def fill(self, masses: Array, plan: Array) -> None:
-        """Write the plan into zeros (N, M), as masses of sum 1."""
+    def masses(self, plans: Array) -> Array:
+        """The plans as masses (B, N, M) of sum 1."""
         raise NotImplementedError
 
-    def softened(self, source_shift: float, target_shift: float) -> Couplings:
-        """The same plans, where S and T have lost a multiple of the identity each.
+    def of(self, pairs: Array) -> Couplings:
+        """Some of the pairs, by number."""
+        parts = (self.source, self.target, self.linear, self.rows, self.columns)
+        return type(self)(*(part[pairs] for part in parts))
+
+    def softened(self, source_shift: Array, target_shift: Array) -> Couplings:
+        """The same plans, where S and T have lost multiples (B,) of the identity.
 
         F is concave, so that its slope at a plan speaks for that plan. With shifts of the mean eigenvalue it hardly
         does; for graphs of one size F changes by a constant only, as an assignment keeps the norm of T.
         """
-        source, target = self.source.copy(), self.target.copy()
-        source.reshape(-1)[:: len(source) + 1] += source_shift
-        target.reshape(-1)[:: len(target) + 1] -= target_shift
-        return type(self)(source, target, self.linear)
+        source = _on_diagonal(self.source, self.rows, source_shift)
+        target = _on_diagonal(self.target, self.columns, -target_shift)
+        return replace(self, source=source, target=target)
 
 
 class Assignments(Couplings):
-    """Couplings of graphs of one size, in units of 1 / N: a plan (N,) holds the target node of each source node."""
+    """Couplings of graphs of one size, in units of 1 / N: a plan (N,) holds the target node of each source node.
+
+    A node that is padding has its own number.
+    """
 
     @cached_property
-    def _row(self) -> Array:
-        return np.arange(0, self.linear.size, len(self.linear))
+    def _pairs(self) -> Array:
+        return np.arange(len(self.source))[:, None]
 
-    @cached_property
-    def _ones(self) -> Array:
-        return np.ones_like(self.linear[0])
-
-    def slope(self, plan: Array) -> Array:
-        slope = self.source @ self.target[plan]
+    def slope(self, plans: Array) -> Array:
+        slope = self.source @ self.target[self._pairs, plans]
         slope += self.linear
         return slope
 
     def best(self, cost: Array) -> Array:
-        return _assignment()(cost)[1]
+        solve = _assignment()
+        plans = np.empty(cost.shape[:2], np.intp)
+        plans[:] = np.arange(cost.shape[1])
+        for plan, one, nodes in zip(plans, cost, self.rows.tolist(), strict=True):
+            plan[:nodes] = solve(one[:nodes, :nodes])[1]
+        return plans
 
-    def value(self, plan: Array, slope: Array) -> float:
-        cells = self._row + plan
-        # A product with ones is faster than a sum.
-        return float((slope.take(cells) + self.linear.take(cells)) @ self._ones)
+    def value(self, plans: Array, slopes: Array) -> Array:
+        count, nodes = plans.shape
+        cells = plans + np.arange(0, count * nodes * nodes, nodes).reshape(count, nodes)
+        return (slopes.take(cells) + self.linear.take(cells)).sum(1)
 
     def ranked(self, source_order: Array, target_order: Array) -> Array:
-        plan = np.empty_like(target_order)
-        plan[source_order] = target_order
-        return plan
+        plans = np.empty_like(target_order)
+        np.put_along_axis(plans, source_order, target_order, 1)
+        return plans
 
-    def fill(self, masses: Array, plan: Array) -> None:
-        masses[np.arange(len(plan)), plan] = 1.0 / len(plan)
+    def masses(self, plans: Array) -> Array:
+        masses = np.zeros_like(self.linear)
+        here = np.arange(plans.shape[1]) < self.rows[:, None]
+        np.put_along_axis(masses, plans[:, :, None], (here / self.rows[:, None])[:, :, None].astype(masses.dtype), 2)
+        return masses
 
 
 class Transports(Couplings):
     """Couplings of graphs of two sizes, as masses (N, M) of sum 1."""
 
-    def slope(self, plan: Array) -> Array:
-        slope = self.source @ plan @ self.target
+    def slope(self, plans: Array) -> Array:
+        slope = self.source @ plans @ self.target
         slope += self.linear
         return slope
 
     def best(self, cost: Array) -> Array:
-        masses = (np.full(count, 1.0 / count) for count in cost.shape)
-        return _transport()(*masses, np.ascontiguousarray(cost, np.float64), _MOST_PIVOTS, 1)[0]
+        solve = _transport()
+        plans = np.zeros(cost.shape)
+        for plan, one, (n, m) in zip(plans, cost, self._sizes(), strict=True):
+            marginals = (np.full(count, 1.0 / count) for count in (n, m))
+            plan[:n, :m] = solve(*marginals, np.ascontiguousarray(one[:n, :m], np.float64), _MOST_PIVOTS, 1)[0]
+        return plans
 
-    def value(self, plan: Array, slope: Array) -> float:
-        return float(np.vdot(slope, plan) + np.vdot(self.linear, plan))
+    def value(self, plans: Array, slopes: Array) -> Array:
+        return ((slopes + self.linear) * plans).sum((1, 2))
 
     def ranked(self, source_order: Array, target_order: Array) -> Array:
-        n, m = len(source_order), len(target_order)
-        # In units of 1 / (n m), every source node ends at a multiple of m and every target node at one of n.
-        first = np.unique(np.concatenate([np.arange(n) * m, np.arange(m) * n]))
-        plan = np.zeros((n, m))
-        plan[source_order[first // m], target_order[first // n]] = np.diff(first, append=n * m) / (n * m)
-        return plan
+        plans = np.zeros(self.linear.shape)
+        for plan, order, other, (n, m) in zip(plans, source_order, target_order, self._sizes(), strict=True):
+            # In units of 1 / (n m), every source node ends at a multiple of m and every target node at one of n.
+            first = np.unique(np.concatenate([np.arange(n) * m, np.arange(m) * n]))
+            plan[order[first // m], other[first // n]] = np.diff(first, append=n * m) / (n * m)
+        return plans
 
-    def fill(self, masses: Array, plan: Array) -> None:
-        masses[:] = plan
+    def masses(self, plans: Array) -> Array:
+        return plans
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        return list(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
 
 
-def descended(couplings: Couplings, starts: list[Array], most_steps: int) -> tuple[Array, float]:
-    """A plan reached from the lowest of the starts by at most so many steps that all lower F, and F there."""
-    plan, slope, value = min((_at(couplings, start) for start in starts), key=lambda found: found[2])
-    least = 16 * np.finfo(slope.dtype).eps  # a smaller gain is rounding
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Plans, the slopes at them and F (B,)."""
+
+    plans: Array
+    slopes: Array
+    values: Array
+
+    def or_lower(self, other: Found) -> Found:
+        """Pair by pair what has the lower F, this one where both are alike."""
+        better = other.values < self.values
+        each = ((self.plans, other.plans), (self.slopes, other.slopes), (self.values, other.values))
+        return Found(*(np.where(_beside(better, mine), theirs, mine) for mine, theirs in each))
+
+
+def lowest(couplings: Couplings, starts: Sequence[Array]) -> Found:
+    """The lowest of the starts of each pair."""
+    found = _at(couplings, starts[0])
+    for start in starts[1:]:
+        found = found.or_lower(_at(couplings, start))
+    return found
+
+
+def descended(couplings: Couplings, start: Found, most_steps: int) -> Found:
+    """What is reached from plans by at most so many steps that all lower F."""
+    found = Found(start.plans.copy(), start.slopes.copy(), start.values.copy())
+    least = 16 * np.finfo(couplings.source.dtype).eps  # a smaller gain is rounding
+    going = np.arange(len(found.values))
     for _ in range(most_steps):
-        following = couplings.best(slope)
-        if following.tobytes() == plan.tobytes():
+        some = couplings if len(going) == len(found.values) else couplings.of(going)
+        following = some.best(found.slopes[going])
+        new = (following != found.plans[going]).reshape(len(going), -1).any(1)
+        if not new.all():
+            some, following, going = some.of(new.nonzero()[0]), following[new], going[new]
+        if not len(going):
             break
-        following, slope, next_value = _at(couplings, following)
-        if next_value >= value - least * abs(value):
+        reached = _at(some, following)
+        before = found.values[going]
+        lower = reached.values < before - least * np.abs(before)
+        going = going[lower]
+        for kept, now in ((found.plans, reached.plans), (found.slopes, reached.slopes), (found.values, reached.values)):
+            kept[going] = now[lower]
+        if not len(going):
             break
-        plan, value = following, next_value
-    return plan, value
+    return found
 
 
-def found_value(found: tuple[Array, float]) -> float:
-    """F of what ``descended`` returns."""
-    return found[1]
+def _at(couplings: Couplings, plans: Array) -> Found:
+    slopes = couplings.slope(plans)
+    return Found(plans, slopes, couplings.value(plans, slopes))
 
 
-def _at(couplings: Couplings, plan: Array) -> tuple[Array, Array, float]:
-    slope = couplings.slope(plan)
-    return plan, slope, couplings.value(plan, slope)
+def _beside(flags: Array, values: Array) -> Array:
+    return flags.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _on_diagonal(matrices: Array, counts: Array, added: Array) -> Array:
+    """Matrices (B, N, N) with numbers (B,) added on the diagonal of the nodes that are no padding."""
+    changed, nodes = matrices.copy(), np.arange(matrices.shape[1])
+    changed[:, nodes, nodes] += (nodes < counts[:, None]) * added[:, None]
+    return changed
 
 
 def _assignment() -> Callable[..., Any]:
