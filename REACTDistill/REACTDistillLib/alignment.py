@@ -108,10 +108,10 @@ def _couplings(kind: type[Couplings], source: Graphs, target: Graphs, bonus: Arr
     if bonus is not None:
         linear -= bonus
     linear *= units
-    graphs: tuple[Array, ...] = (-source.centered, target.centered, linear)
-    if kind is Transports:  # the network simplex takes double only
-        graphs = tuple(values.astype(np.float64) for values in graphs)
-    return kind(*graphs, source.counts, target.counts)
+    graphs = (-source.centered, target.centered, linear)
+    wide = source.centered.dtype if kind is Assignments else np.float64  # the network simplex takes double only
+    first, second, third = (values.astype(wide, copy=False) for values in graphs)
+    return kind(first, second, third, source.counts, target.counts)
 
 
 def _reordered(values: Array, rows: Array, columns: Array) -> Array:
