@@ -8,5 +8,5 @@ TINY_TEACHER = {
     "level": 1,
     "finest": 0,
     "attention_channels": 8,
-    "pooling": "regions",
+    "pooling": "contrast",
 }

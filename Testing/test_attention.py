@@ -14,7 +14,7 @@ def test_evidence_by_hand():
     assert class_evidence(features, pools, weight).flatten(1).tolist() == [[1.0, 8.0], [0.5, 1.5]]
 
 
-@pytest.mark.parametrize("pooling", ["regions", "global"])
+@pytest.mark.parametrize("pooling", ["contrast", "regions", "global"])
 @pytest.mark.parametrize("has_tumor", [True, False])
 def test_bias_plus_all_evidence_is_exactly_the_logit(pooling, has_tumor):
     torch.manual_seed(0)
@@ -23,8 +23,22 @@ def test_bias_plus_all_evidence_is_exactly_the_logit(pooling, has_tumor):
     if not has_tumor:
         pools[:, 1:] = 0
     output = network(image, pools)
-    evidence = class_evidence(output.features[0], network.pools_used(pools)[0], network.head.weight)
+    evidence = network.evidence(output.features[0], pools[0])
     assert torch.allclose(network.head.bias + evidence.flatten(1).sum(dim=1), output.logits[0], atol=1e-5)
+
+
+def test_a_voxel_of_a_tumor_speaks_by_its_difference_from_the_liver():
+    network = GradeStudent(2, channels=(1,), strides=(), pooling="contrast").eval()
+    with torch.no_grad():
+        network.head.weight.copy_(torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 4.0]]))  # of liver, tumor and shell
+        network.head.bias.zero_()
+    features = torch.tensor([1.0, 3.0, 8.0]).reshape(1, 1, 1, 3)
+    pools = torch.tensor([[1.0, 1.0, 1.0], [0.0, 0.5, 0.5], [0.0, 0.0, 0.0]]).reshape(3, 1, 1, 3)
+    # The liver's mean is 4. Class 0: a third of each value, and 2 * (3 - 4) / 2 and 2 * (8 - 4) / 2 in the tumor.
+    evidence = network.evidence(features, pools).flatten(1)
+    assert evidence[0].tolist() == pytest.approx([1 / 3, 1.0 - 1.0, 8 / 3 + 4.0])
+    assert evidence[1].tolist() == [0.0, 0.0, 0.0]  # there is no shell
+    assert network.classify(features[None], pools[None])[0].tolist() == pytest.approx([7.0, 0.0])
 
 
 def test_margin_heat_and_importance_by_hand():

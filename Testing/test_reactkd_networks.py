@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 from REACTDistillLib.recipes.reactkd.losses import focal_loss
-from REACTDistillLib.recipes.reactkd.networks import CBAM3D, ChannelAttention3D, GradeStudent, SpatialAttention3D, pool
+from REACTDistillLib.recipes.reactkd.networks import (
+    CBAM3D,
+    ChannelAttention3D,
+    GradeStudent,
+    SpatialAttention3D,
+    against_organ,
+    pool,
+)
 
 
 def sigmoid(x):
@@ -52,6 +59,12 @@ def test_pooling_by_hand_and_an_empty_region_says_nothing():
     features = torch.tensor([[[1.0, 3.0], [0.0, 4.0]]]).reshape(1, 2, 1, 1, 2)
     masks = torch.tensor([[[1.0, 1.0], [0.0, 0.25], [0.0, 0.0]]]).reshape(1, 3, 1, 1, 2)
     assert pool(features, masks)[0].tolist() == [[2.0, 2.0], [3.0, 4.0], [0.0, 0.0]]
+
+
+def test_tumor_and_shell_are_set_against_the_organ_and_an_absent_shell_stays_nothing():
+    means = torch.tensor([[[2.0, 2.0], [3.0, 4.0], [0.0, 0.0]]])
+    pools = torch.tensor([[1.0, 1.0], [0.0, 0.25], [0.0, 0.0]]).reshape(1, 3, 1, 1, 2)
+    assert against_organ(means, pools).tolist() == [[[2.0, 2.0], [1.0, 2.0], [0.0, 0.0]]]
 
 
 def test_the_student_gives_logits_features_and_attention_on_its_strided_grid():

@@ -13,7 +13,7 @@ SMALL = TeacherConfig(
     level=1,
     finest=1,
     attention_channels=8,
-    pooling="regions",
+    pooling="contrast",
 )
 
 
@@ -136,7 +136,7 @@ def test_an_absent_sequence_of_the_student_has_no_say():
         ({"feature_size": 0}, "whole numbers from 1"),
         ({"level": 5}, "maps 0 to 4"),
         ({"fusion": "sum"}, "fusion must be one of gate"),
-        ({"pooling": "none"}, 'pooling must be "global" or "regions"'),
+        ({"pooling": "none"}, 'pooling must be "global" or "contrast"'),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(field, sentence):

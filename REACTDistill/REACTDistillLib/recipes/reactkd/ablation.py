@@ -12,7 +12,7 @@ _RATIO = {"kind": "organ_ratio"}
 _CT = {"kind": "window_zscore", "low": -160.0, "high": 240.0, "statistics": "liver"}
 _MR = {"kind": "zscore"}
 _LIGHT = {"channels": [12, 24], "strides": [1], "attention_channels": SMALL_TEACHER["attention_channels"]}
-_NETWORK = {**_LIGHT, "classes": 3, "stem_stride": [2, 2, 2]}
+_NETWORK = {**_LIGHT, "classes": 3, "stem_stride": [2, 2, 2], "pooling": "contrast"}
 _GLIOMA_NETWORK = {**_LIGHT, "classes": 2, "stem_stride": [1, 2, 2]}
 _NO_TEACHING = {"alpha": 0.0, "graph_weight": 0.0, "share_attention": False}
 
@@ -24,8 +24,10 @@ PHANTOM_SETTINGS: dict[str, Any] = {
         "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
         "teacher": SMALL_TEACHER,
         "teacher_share": 0.3,
+        "alpha": 0.9,
         "structure_function": 0.8,
         "graph_weight": 0.3,
+        "modality_dropout": 0.95,
         "doses": [5e4, 1e3, 5e2],
     },
 }
@@ -77,7 +79,7 @@ PLANS = {"phantoms": phantom_plan, "glioma": glioma_plan}
 
 def _variants(all_sequences: dict[str, Any]) -> tuple[Variant, ...]:
     """Everything together first, because it trains the teachers; then the student alone, and each term by itself."""
-    logits = {**_NO_TEACHING, "alpha": 0.7}
+    logits = {name: value for name, value in _NO_TEACHING.items() if name != "alpha"}
     graph = {name: value for name, value in _NO_TEACHING.items() if name != "graph_weight"}
     return (
         Variant(ALL, {}, all_sequences),

@@ -19,7 +19,7 @@ SMALL_TEACHER = {
     "level": 2,
     "finest": 0,
     "attention_channels": 32,
-    "pooling": "regions",
+    "pooling": "contrast",
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...attention import class_evidence, class_margin, heat_map, region_importance
+from ...attention import class_margin, heat_map, region_importance
 from ...finding import Finding, Provenance
 from ...geometry import resample
 from ...graph import RegionGraph, cosine_similarity, node_features
@@ -120,7 +120,7 @@ def read_pools(student: Student, features: torch.Tensor, pools: torch.Tensor) ->
     """
     network, pools = network_of(student), pools.to(features.device)
     logits = network.classify(features[None], pools[None])[0]
-    evidence = class_evidence(features, network.pools_used(pools[None])[0], network.head.weight)
+    evidence = network.evidence(features, pools)
     logits = logits.cpu().double()  # not every device knows float64
     return (logits / student.card.temperature).softmax(dim=0), evidence.cpu()
 

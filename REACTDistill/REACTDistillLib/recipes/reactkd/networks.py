@@ -8,7 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...attention import class_evidence
+
 POOLS = ("liver", "tumor", "shell")
+POOLINGS = ("contrast", "regions", "global")
 LARGEST_SIZE = 1024  # a student file that asks for more would exhaust the memory
 
 
@@ -119,8 +122,11 @@ class GradeStudent(nn.Module):
     the resolution the region graph needs and no more; R9 pools over liver, tumors and shells instead of everywhere, so
     that a correction of the regions changes the grade; the head is linear, so that evidence per voxel is exact; the
     stems of the sequences that a case has are averaged, so any subset of them gives a map of the same kind.
-    ``pooling="global"`` gives R9 with plain global average pooling, for comparison. ``attention_channels`` is the width
-    of the CBAM3D that is shared with the teachers; 0 is that of the last block, else a 1x1x1 convolution leads there.
+
+    ``pooling``: "regions" shows the head the means of liver, tumors and shells; "contrast" those of tumors and shells
+    less that of the liver (``against_organ``), with which a student finds faint signs where it otherwise may find
+    none; "global" is R9 with plain global average pooling, for comparison. ``attention_channels`` is the width of the
+    CBAM3D that is shared with the teachers; 0 is that of the last block, else a 1x1x1 convolution leads there.
     """
 
     def __init__(
@@ -134,8 +140,8 @@ class GradeStudent(nn.Module):
         attention_channels: int = 0,
     ) -> None:
         super().__init__()
-        if pooling not in ("regions", "global"):
-            raise ValueError(f'pooling must be "regions" or "global", got "{pooling}".')
+        if pooling not in POOLINGS:
+            raise ValueError(f'pooling must be one of {", ".join(POOLINGS)}, got "{pooling}".')
         _check_sizes(classes, sequences, *stem_stride, *channels, *strides, attention_channels + 1)
         if len(stem_stride) != 3:
             raise ValueError(f"the stride of the stem needs 3 numbers, got {stem_stride}.")
@@ -149,7 +155,7 @@ class GradeStudent(nn.Module):
         width = attention_channels or channels[-1]
         self.project = projection(channels[-1], width)
         self.cbam = CBAM3D(width)
-        self.head = nn.Linear(width * (len(POOLS) if pooling == "regions" else 1), classes)
+        self.head = nn.Linear(width * (1 if pooling == "global" else len(POOLS)), classes)
 
     def forward(self, image: Tensor, pools: Tensor, present: Tensor | None = None) -> StudentOutput:
         """``image`` (B, S, D, H, W), soft masks ``pools`` (B, 3, d, h, w) of liver, tumors, shells -> output.
@@ -184,11 +190,27 @@ class GradeStudent(nn.Module):
 
     def pooled(self, features: Tensor, pools: Tensor) -> Tensor:
         """Feature map (B, C, d, h, w) and soft masks (B, 3, d, h, w) -> what the head sees, (B, F)."""
-        return pool(features, self.pools_used(pools)).flatten(1)
+        means = pool(features, self._pools_used(pools))
+        return (against_organ(means, pools) if self.pooling == "contrast" else means).flatten(1)
 
-    def pools_used(self, pools: Tensor) -> Tensor:
+    def evidence(self, features: Tensor, pools: Tensor) -> Tensor:
+        """Share of each voxel in each logit of one case: features (C, d, h, w), pools (3, d, h, w) -> (K, d, h, w).
+
+        With the bias of the head they add up to the logits. Under "contrast" a voxel of a tumor or a shell speaks by
+        what it has more or less than the mean of the liver.
+        """
+        evidence = class_evidence(features, self._pools_used(pools[None])[0], self.head.weight)
+        if self.pooling == "contrast":
+            organ = pool(features[None], pools[None, :1])[0, 0]  # (C,)
+            taken = self.head.weight.view(-1, len(POOLS), len(organ))[:, 1:] @ organ  # (K, 2)
+            others = pools[1:].flatten(1)  # (2, V)
+            share = others / others.sum(dim=1, keepdim=True).clamp(min=1e-6)
+            evidence = evidence - (taken @ share).view_as(evidence)
+        return evidence
+
+    def _pools_used(self, pools: Tensor) -> Tensor:
         """The soft masks that the head pools over, (B, R, d, h, w): all three, or one that is everywhere."""
-        return pools if self.pooling == "regions" else torch.ones_like(pools[:, :1])
+        return torch.ones_like(pools[:, :1]) if self.pooling == "global" else pools
 
 
 def pool(features: Tensor, masks: Tensor) -> Tensor:
@@ -199,3 +221,17 @@ def pool(features: Tensor, masks: Tensor) -> Tensor:
     weights = masks.flatten(2)  # (B, R, V)
     total = weights.sum(dim=2, keepdim=True).clamp(min=1e-6)  # (B, R, 1)
     return weights @ features.flatten(2).transpose(1, 2) / total
+
+
+def against_organ(means: Tensor, pools: Tensor) -> Tensor:
+    """Means (B, 3, C) over the organ, tumors and shells; those of tumors and shells become less that of the organ.
+
+    What all cases have in common would hide what differs between them: the offset that the means share makes the
+    first steps of a head learn nothing but that (design choice). An empty region stays 0. ``pools`` (B, 3, d, h, w).
+    """
+    return torch.cat([means[:, :1], (means[:, 1:] - means[:, :1]) * _there(pools)[:, 1:]], dim=1)
+
+
+def _there(pools: Tensor) -> Tensor:
+    """1 for each soft mask (B, R, d, h, w) that is not empty, 0 for the others, (B, R, 1)."""
+    return (pools.flatten(2).sum(dim=2, keepdim=True) > 0).to(pools.dtype)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...attention import class_evidence
 from ...calibration import softmax
 from ...distill import ramp_up, taught_by
 from ...judgedgrades import judged_grades
@@ -47,7 +46,7 @@ class ReactKD:
             "grid_shape_kji": (64, 224, 224),
             "grid_spacing_kji_mm": (4.0, 1.25, 1.25),
             "intensity": {"ct": {"kind": "window_zscore", "low": -160.0, "high": 240.0, "statistics": "liver"}},
-            "network": {"classes": len(classes)},
+            "network": {"classes": len(classes), "pooling": "contrast"},
             "regions": {"required": ["liver"], "optional": ["tumor"]},
             "sequences": {"required": ["ct"], "optional": []},
         }
@@ -137,8 +136,8 @@ class ReactKD:
         if not isinstance(network, GradeStudent):
             raise ValueError(f"A {type(network).__name__} has no evidence per voxel; a GradeStudent has.")
         shown = (sample["present"] & sample["required"])[None]
-        features, pools = network.features(sample["image"][None], shown)[0], sample["pools"][None]
-        return class_evidence(features[0], network.pools_used(pools)[0], network.head.weight)
+        features = network.features(sample["image"][None], shown)[0]
+        return network.evidence(features[0], sample["pools"])
 
     def predict(
         self,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .networks import CBAM3D, LARGEST_SIZE, POOLS, group_norm, pool, projection
+from .networks import CBAM3D, LARGEST_SIZE, POOLS, against_organ, group_norm, pool, projection
 
 FUSIONS = ("gate", "sigmoid", "concat")
 
@@ -46,8 +46,8 @@ class TeacherConfig:
             )
         if self.fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {", ".join(FUSIONS)}, got "{self.fusion}".')
-        if self.pooling not in ("global", "regions"):
-            raise ValueError(f'pooling must be "global" or "regions", got "{self.pooling}".')
+        if self.pooling not in ("global", "contrast"):
+            raise ValueError(f'pooling must be "global" or "contrast", got "{self.pooling}".')
 
     @property
     def stride_kji(self) -> tuple[int, int, int]:
@@ -157,7 +157,7 @@ class Teachers(nn.Module):
         self.privileged_encoder = SwinEncoder(config)
         self.cbam = CBAM3D(width)
         self.fusion = Fusion(1 + privileged, width, config.fusion)
-        pooled = width * (len(POOLS) if config.pooling == "regions" else 1)
+        pooled = width * (len(POOLS) if config.pooling == "contrast" else 1)
         self.fused_norm, self.dose_norm = group_norm(width), group_norm(width)
         self.structure_function_head = nn.Linear(pooled, classes)
         self.dose_aware_head = nn.Linear(pooled, classes)
@@ -185,8 +185,4 @@ class Teachers(nn.Module):
     def _pooled(self, features: Tensor, pools: Tensor) -> Tensor:
         if self.pooling == "global":
             return pool(features, torch.ones_like(pools[:, :1])).flatten(1)
-        regions = pool(features, pools)  # (B, 3, A)
-        there = pools.flatten(2).sum(dim=2, keepdim=True) > 0  # (B, 3, 1)
-        # Tumor and shell against the organ: what all cases have in common would hide what differs between them.
-        against_organ = (regions[:, 1:] - regions[:, :1]) * there[:, 1:]
-        return torch.cat([regions[:, :1], against_organ], dim=1).flatten(1)
+        return against_organ(pool(features, pools), pools).flatten(1)
