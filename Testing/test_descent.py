@@ -115,6 +115,16 @@ def test_pairs_of_a_batch_go_down_as_each_would_alone() -> None:
     assert (found.plans != start).any(1).tolist().count(True) >= 2
 
 
+def test_a_descent_that_cannot_reach_its_rival_ends_early() -> None:
+    couplings = assignments(12)
+    start = lowest(couplings, [np.arange(12)[None]])
+    one, whole = (descended(couplings, start, most) for most in (1, 100))
+    assert one.values[0] > whole.values[0]  # there is more than one step to go
+    out_of_reach, in_reach = np.array([-1e9]), whole.values
+    assert descended(couplings, start, 100, out_of_reach).values.tolist() == one.values.tolist()
+    assert descended(couplings, start, 100, in_reach).values.tolist() == whole.values.tolist()
+
+
 def test_transports_keep_their_marginals_and_fall() -> None:
     pytest.importorskip("ot", reason="POT is not installed")
     linear = np.random.default_rng(3).normal(size=(4, 6))

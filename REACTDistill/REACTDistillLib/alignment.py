@@ -1,4 +1,4 @@
-"""Alignment of two graphs by their distances alone: two starts, conditional gradient from each, and from the better."""
+"""Alignment of two graphs by their distances alone: conditional gradient from two starts, the second one softened."""
 
 from __future__ import annotations
 
@@ -68,8 +68,9 @@ class Pairs:
 def aligned(pairs: Pairs) -> Array:
     """Plans (B, N, M) of low objective, vertices of the polytope of all plans of the given marginals.
 
-    The value at a plan is not above that of conditional gradient from the even plan, which is the first of the starts,
-    where distances are conditionally negative definite, as cosine and Euclidean ones are.
+    One of the starts is the even plan. Where distances are conditionally negative definite, as cosine and Euclidean
+    ones are, the value at a plan is rarely above that of conditional gradient from there: only where such a descent was
+    given up that would have gained more in its late steps than it promised.
     """
     # Nodes first, padding last.
     rows, columns = ((weight <= 0).argsort(1, kind="stable") for weight in (pairs.a, pairs.b))
@@ -96,10 +97,10 @@ def _align(kind: type[Couplings], source: Graphs, target: Graphs, bonus: Array |
     order = source.order(source.axis)
     # The sign of an eigenvector is not known.
     along = [couplings.ranked(order, target.order(axis)) for axis in (target.axis, -target.axis)]
-    found = descended(couplings, lowest(couplings, [even]), _MOST_STEPS)
     softened = couplings.softened(_SOFTENED_SHARE * source.level, _SOFTENED_SHARE * target.level)
-    beyond = descended(softened, lowest(softened, along), _SOFTENED_STEPS)
-    return couplings.masses(found.or_lower(lowest(couplings, [beyond.plans])).plans)
+    there = lowest(couplings, [descended(softened, lowest(softened, along), _SOFTENED_STEPS).plans])
+    found = descended(couplings, lowest(couplings, [even]), _MOST_STEPS, there.values)
+    return couplings.masses(found.or_lower(there).plans)
 
 
 def _couplings(kind: type[Couplings], source: Graphs, target: Graphs, bonus: Array | None) -> Couplings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Couplings:
     linear: Array
     rows: Array
     columns: Array
+    hope: ClassVar[float]  # what all later steps of a descent may gain, in units of the last one
 
     def slope(self, plans: Array) -> Array:
         """Half the gradient of F at each plan, (B, N, M)."""
@@ -81,6 +82,8 @@ class Assignments(Couplings):
     A node that is padding has its own number.
     """
 
+    hope = 5.0
+
     @cached_property
     def _pairs(self) -> Array:
         return np.arange(len(self.source))[:, None]
@@ -117,6 +120,8 @@ class Assignments(Couplings):
 
 class Transports(Couplings):
     """Couplings of graphs of two sizes, as masses (N, M) of sum 1."""
+
+    hope = 30.0
 
     def slope(self, plans: Array) -> Array:
         slope = self.source @ plans @ self.target
@@ -172,8 +177,11 @@ def lowest(couplings: Couplings, starts: Sequence[Array]) -> Found:
     return found
 
 
-def descended(couplings: Couplings, start: Found, most_steps: int) -> Found:
-    """What is reached from plans by at most so many steps that all lower F."""
+def descended(couplings: Couplings, start: Found, most_steps: int, rival: Array | None = None) -> Found:
+    """What is reached from plans by at most so many steps that all lower F.
+
+    With the values (B,) of a ``rival``, a descent that has little hope to get below it ends early.
+    """
     found = Found(start.plans.copy(), start.slopes.copy(), start.values.copy())
     least = 16 * np.finfo(couplings.source.dtype).eps  # a smaller gain is rounding
     going = np.arange(len(found.values))
@@ -191,6 +199,9 @@ def descended(couplings: Couplings, start: Found, most_steps: int) -> Found:
         going = going[lower]
         for kept, now in ((found.plans, reached.plans), (found.slopes, reached.slopes), (found.values, reached.values)):
             kept[going] = now[lower]
+        if rival is not None:  # the steps that follow gain less and less
+            hoped = couplings.hope * (before[lower] - found.values[going])
+            going = going[found.values[going] - hoped < rival[going]]
         if not len(going):
             break
     return found
