@@ -219,8 +219,6 @@ def _run(cohort: Cohort, folder: Path, variant: Variant, config: TrainingConfig,
     settings = {**config.settings, **variant.settings}
     settings["training"] = {**config.settings["training"], **variant.training}
     config = replace(config, settings=settings)
-    if config.weights:
-        config = replace(config, epochs=max(1, round(config.epochs * (1 - settings["training"]["teacher_share"]))))
     if not variant.uses_unlabeled:
         labeled = tuple(entry for entry in cohort.entries if entry.label is not None)
         cohort = replace(cohort, entries=labeled)

@@ -23,7 +23,7 @@ PHANTOM_SETTINGS: dict[str, Any] = {
     "training": {
         "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
         "teacher": SMALL_TEACHER,
-        "teacher_share": 0.3,
+        "teacher_share": 0.385,
         "alpha": 0.9,
         "structure_function": 0.8,
         "graph_weight": 0.3,
@@ -64,7 +64,7 @@ def phantom_plan(folds: int, seeds: int) -> EvidencePlan:
 
     So it is in a hospital: many exams, few of them followed by histology.
     """
-    config = TrainingConfig(epochs=17, steps_per_epoch=30, learning_rate=3e-3, settings=PHANTOM_SETTINGS)
+    config = TrainingConfig(epochs=13, steps_per_epoch=30, learning_rate=3e-3, settings=PHANTOM_SETTINGS)
     return EvidencePlan(config, _variants(_CT_AND_PET), tuple(range(folds)), tuple(range(seeds)))
 
 
