@@ -125,8 +125,8 @@ class GradeStudent(nn.Module):
 
     ``pooling``: "regions" shows the head the means of liver, tumors and shells; "contrast" those of tumors and shells
     less that of the liver (``against_organ``; the default of the recipe, while student files that say nothing have
-    "regions"); "global" is R9 with plain global average pooling, for comparison. ``attention_channels`` is the width of the
-    CBAM3D that is shared with the teachers; 0 is that of the last block, else a 1x1x1 convolution leads there.
+    "regions"); "global" is R9 with plain global average pooling, for comparison. ``attention_channels`` is the width
+    of the CBAM3D that is shared with the teachers; 0 is that of the last block, else a 1x1x1 convolution leads there.
     """
 
     def __init__(
