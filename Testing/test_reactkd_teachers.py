@@ -137,6 +137,7 @@ def test_an_absent_sequence_of_the_student_has_no_say():
         ({"level": 5}, "maps 0 to 4"),
         ({"fusion": "sum"}, "fusion must be one of gate"),
         ({"pooling": "none"}, 'pooling must be "global" or "contrast"'),
+        ({"normalize": 1}, "normalize must be true or false, got 1"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(field, sentence):
@@ -157,6 +158,37 @@ def test_r4_the_map_of_a_patch_is_its_normalized_embedding():
     found = encoder(image)
     assert found.shape == (1, 2, 1, 1, 2)
     assert found.flatten().tolist() == pytest.approx([1.0, -1.0, -1.0, 1.0], abs=1e-4)
+
+
+def test_without_normalization_the_map_of_a_patch_tells_how_high_its_values_are():
+    """The two channels of the embedding are the mean of the patch and 0; the layer norm would make both patches alike."""
+    sizes = {"feature_size": 2, "heads": (1, 1, 1, 1), "level": 0, "finest": 0, "attention_channels": 2}
+    image = torch.full((1, 1, 2, 2, 4), 0.5)
+    image[..., 2:] = 3.0
+    maps = {}
+    for normalize in (True, False):
+        encoder = SwinEncoder(TeacherConfig(**sizes, normalize=normalize))
+        with torch.no_grad():
+            encoder.swin.patch_embed.proj.weight.zero_()
+            encoder.swin.patch_embed.proj.weight[0].fill_(1 / 8)
+            encoder.swin.patch_embed.proj.bias.zero_()
+        maps[normalize] = encoder(image).flatten().tolist()
+    assert maps[True] == pytest.approx([1.0, 1.0, -1.0, -1.0], abs=1e-3)
+    assert maps[False] == pytest.approx([0.5, 3.0, 0.0, 0.0])
+
+
+def test_without_normalization_twice_the_features_give_twice_the_distance_from_the_bias():
+    for normalize, factor in ((True, 1.0), (False, 2.0)):
+        torch.manual_seed(0)
+        teachers = Teachers(3, 0, TeacherConfig(**{**vars(SMALL), "normalize": normalize})).eval()
+        features = torch.randn(1, 8, 2, 2, 2)
+        pools = torch.rand(1, 3, 2, 2, 2)
+        above = [
+            teachers.dose_aware_head(teachers._pooled(teachers.dose_norm(scale * features), pools))
+            - teachers.dose_aware_head.bias
+            for scale in (1.0, 2.0)
+        ]
+        assert torch.allclose(above[1], factor * above[0], rtol=1e-4, atol=1e-5)
 
 
 def test_maps_of_several_levels_are_added_at_the_resolution_of_the_finest():

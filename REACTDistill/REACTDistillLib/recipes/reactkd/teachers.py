@@ -21,7 +21,10 @@ class TeacherConfig:
 
     ``level`` is the deepest map of the Swin encoder that is used: 0 after the patches, 4 the last, at 1/32 of the grid
     when the patch is 2. ``finest`` is the first one that is: the maps from it to ``level`` are added at its resolution,
-    so that small tumors are seen. ``attention_channels`` is the width of the shared CBAM3D.
+    so that small tumors are seen. ``attention_channels`` is the width of the shared CBAM3D. ``normalize``: maps are
+    normalized over the channels of each voxel (layer norm, as in MONAI's SwinUNETR) and the fused map over all voxels of
+    a case (group norm). Without it the heads see how high an uptake or a density is, of which both norms leave little
+    more than the sign.
     """
 
     feature_size: int = 48
@@ -34,6 +37,7 @@ class TeacherConfig:
     attention_channels: int = 64
     fusion: str = "gate"
     pooling: str = "global"
+    normalize: bool = True
 
     def __post_init__(self) -> None:
         sizes = (self.feature_size, *self.depths, *self.heads, *self.window_kji, *self.patch_kji)
@@ -48,6 +52,8 @@ class TeacherConfig:
             raise ValueError(f'fusion must be one of {", ".join(FUSIONS)}, got "{self.fusion}".')
         if self.pooling not in ("global", "contrast"):
             raise ValueError(f'pooling must be "global" or "contrast", got "{self.pooling}".')
+        if type(self.normalize) is not bool:
+            raise ValueError(f"normalize must be true or false, got {self.normalize!r}.")
 
     @property
     def stride_kji(self) -> tuple[int, int, int]:
@@ -99,7 +105,7 @@ class SwinEncoder(nn.Module):
         features: list[Tensor] = [swin.pos_drop(swin.patch_embed(image))]
         for stage in (swin.layers1, swin.layers2, swin.layers3, swin.layers4)[: self.config.level]:
             features.append(stage[0](features[-1].contiguous()))
-        return [swin.proj_out(one, normalize=True) for one in features[self.config.finest :]]
+        return [swin.proj_out(one, normalize=self.config.normalize) for one in features[self.config.finest :]]
 
 
 class Fusion(nn.Module):
@@ -158,7 +164,7 @@ class Teachers(nn.Module):
         self.cbam = CBAM3D(width)
         self.fusion = Fusion(1 + privileged, width, config.fusion)
         pooled = width * (len(POOLS) if config.pooling == "contrast" else 1)
-        self.fused_norm, self.dose_norm = group_norm(width), group_norm(width)
+        self.fused_norm, self.dose_norm = (group_norm(width) if config.normalize else nn.Identity() for _ in range(2))
         self.structure_function_head = nn.Linear(pooled, classes)
         self.dose_aware_head = nn.Linear(pooled, classes)
 
