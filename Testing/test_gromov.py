@@ -105,12 +105,12 @@ def test_equal_graphs_and_permuted_copies_are_at_distance_zero(graph: Callable[[
 
 def test_the_value_is_near_the_minimum_over_all_permutations() -> None:
     excess = []
-    for seed in range(8):
+    for seed in range(24):
         source, target = cosine_graph(6, seed), cosine_graph(6, 100 + seed)
         least = best_permutation_value(source, target)
         excess.append(one_pair(source, target).value.item() / least - 1)
     assert min(excess) == pytest.approx(0.0, abs=1e-9)
-    assert sum(excess) / len(excess) < 0.1
+    assert sum(excess) / len(excess) < 0.15
 
 
 @pytest.mark.parametrize(("nodes", "others"), [(9, 9), (7, 12)])
