@@ -161,7 +161,7 @@ def test_r4_the_map_of_a_patch_is_its_normalized_embedding():
 
 
 def test_without_normalization_the_map_of_a_patch_tells_how_high_its_values_are():
-    """The two channels of the embedding are the mean of the patch and 0; the layer norm would make both patches alike."""
+    """The channels of the embedding are the mean of the patch and 0; under the layer norm both patches are alike."""
     sizes = {"feature_size": 2, "heads": (1, 1, 1, 1), "level": 0, "finest": 0, "attention_channels": 2}
     image = torch.full((1, 1, 2, 2, 4), 0.5)
     image[..., 2:] = 3.0

@@ -22,9 +22,9 @@ class TeacherConfig:
     ``level`` is the deepest map of the Swin encoder that is used: 0 after the patches, 4 the last, at 1/32 of the grid
     when the patch is 2. ``finest`` is the first one that is: the maps from it to ``level`` are added at its resolution,
     so that small tumors are seen. ``attention_channels`` is the width of the shared CBAM3D. ``normalize``: maps are
-    normalized over the channels of each voxel (layer norm, as in MONAI's SwinUNETR) and the fused map over all voxels of
-    a case (group norm). Without it the heads see how high an uptake or a density is, of which both norms leave little
-    more than the sign.
+    normalized over the channels of each voxel (layer norm, as in MONAI's SwinUNETR), and what the heads see over all
+    voxels of a case (group norm). Without it the heads see how high an uptake or a density is, of which both norms
+    leave little more than the sign.
     """
 
     feature_size: int = 48
