@@ -85,6 +85,7 @@ def aligned(pairs: Pairs) -> Array:
         n, m = coupling.linear.shape
         there = at(coupling, coupling.best(warm[index, :n, :m]))
         if bonus is not None:
+            # Ranks know nothing of it.
             start = at(coupling, coupling.best(coupling.linear))
         found = descended(coupling, start, there.value)
         plans[index, :n, :m] = min(found, there, key=lambda one: one.value).plan

@@ -137,7 +137,7 @@ def _check_pair(source: Tensor, target: Tensor, cost: Tensor | None, solver: Sol
 
 
 def _pairs(rows: Tensor, columns: Tensor) -> Tensor:
-    # Half the time of two broadcast masks.
+    # One of them laid out in memory: twice as fast as with both broadcast.
     return rows[:, :, None].expand(-1, -1, columns.shape[1]).contiguous() & columns[:, None, :]
 
 

@@ -32,7 +32,7 @@ GRADE_DEMO = TrainingConfig(
         "network": {"classes": 3, "stem_stride": [2, 2, 2], "channels": [16, 32], "strides": [1]},
         "training": {
             "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
-            "teacher": {**SMALL_TEACHER, "patch_kji": [4, 4, 4]},
+            "teacher": {**SMALL_TEACHER, "normalize": True, "patch_kji": [4, 4, 4]},  # as that of the shipped file
             "teacher_share": 0.25,
             "student_dose": 0.3,
         },

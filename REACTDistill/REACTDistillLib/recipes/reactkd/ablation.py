@@ -13,7 +13,7 @@ _CT = {"kind": "window_zscore", "low": -160.0, "high": 240.0, "statistics": "liv
 _MR = {"kind": "zscore"}
 _LIGHT = {"channels": [12, 24], "strides": [1], "attention_channels": SMALL_TEACHER["attention_channels"]}
 _NETWORK = {**_LIGHT, "classes": 3, "stem_stride": [2, 2, 2], "pooling": "contrast"}
-# Its table was made with the plain means of the regions, the default of the network.
+# The table of gliomas was made with the plain means of the regions, the network's default, and normalized teachers.
 _GLIOMA_NETWORK = {**_LIGHT, "classes": 2, "stem_stride": [1, 2, 2]}
 _NO_TEACHING = {"alpha": 0.0, "graph_weight": 0.0, "share_attention": False}
 
@@ -23,7 +23,7 @@ PHANTOM_SETTINGS: dict[str, Any] = {
     "network": _NETWORK,
     "training": {
         "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
-        "teacher": {**SMALL_TEACHER, "normalize": False},
+        "teacher": SMALL_TEACHER,
         "teacher_share": 0.238,  # 5 of 21 epochs
         "teacher_rate": 1.0,
         "alpha": 0.9,
@@ -42,7 +42,7 @@ GLIOMA_SETTINGS: dict[str, Any] = {
     "sequences": {"required": ["flair"], "optional": []},
     "training": {
         "privileged": {"t1": _MR, "t1ce": _MR},
-        "teacher": {**SMALL_TEACHER, "patch_kji": [1, 2, 2], "window_kji": [2, 4, 4]},
+        "teacher": {**SMALL_TEACHER, "normalize": True, "patch_kji": [1, 2, 2], "window_kji": [2, 4, 4]},
         "teacher_share": 0.45,
         "graph_weight": 0.3,
         "doses": [20.0, 10.0, 5.0],
