@@ -118,11 +118,6 @@ class REACTDistillWidget(PanelWidget, ScriptedLoadableModuleWidget, VTKObservati
 
         return GradePanel(self.ui, self.currentParameters)
 
-    def exit(self):
-        if self.panel is not None:  # setup() may have failed half-way
-            self.panel.leave()
-        PanelWidget.exit(self)
-
 
 class REACTDistillTest(ScriptedLoadableModuleTest):
     """Self-test on a phantom: the same nodes, the same grading and the same panel as for a patient."""

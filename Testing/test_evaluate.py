@@ -10,12 +10,14 @@ from evaluation_samples import WITH_PET, write_cohort, write_run, write_student
 from REACTDistillLib.__main__ import main
 from REACTDistillLib.calibration import softmax
 from REACTDistillLib.cohort import Cohort
-from REACTDistillLib.evaluate import EvaluationConfig, evaluate, training_lines, tsne_map
+from REACTDistillLib.evaluate import evaluate, tsne_map
+from REACTDistillLib.evaluation import EvaluationConfig
 from REACTDistillLib.metrics import classification_scores
 from REACTDistillLib.predict import predict
 from REACTDistillLib.progress import Cancelled
 from REACTDistillLib.readings import AS_MEASURED, REQUIRED_ONLY, Conditions
 from REACTDistillLib.student import load_student
+from REACTDistillLib.traininglog import training_lines
 
 QUICK = EvaluationConfig(conditions=Conditions(deletion_cases=2), samples=20)
 TABLES = {"scores.csv", "predictions.csv", "roc.csv", "decision.csv", "reliability.csv", "deletion.csv"}

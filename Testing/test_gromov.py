@@ -154,7 +154,7 @@ def test_padding_may_stand_anywhere() -> None:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 2.0, 1e3])
-def test_plans_have_uniform_marginals_at_every_scale_in_float32(solver: str, scale: float) -> None:
+def test_plans_have_the_equal_masses_of_r13_at_every_scale_in_float32(solver: str, scale: float) -> None:
     source, target = (cosine_graph(10, 1, torch.float32) * scale)[None], (point_graph(7, 2).float() * scale)[None]
     settings = Solver(solver, epsilon=0.05 * scale**2)  # type: ignore[arg-type]
     result = gromov_wasserstein(source, target, solver=settings)

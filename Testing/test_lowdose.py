@@ -1,4 +1,4 @@
-"""Low-dose CT: the two noise models by hand, noise that rises as the dose falls, a mean that stays, any voxel axes."""
+"""Low-dose CT: R3 and R3' by hand, noise that rises as the dose falls, a mean that stays, any voxel axes."""
 
 import math
 import sys
@@ -51,24 +51,24 @@ def changes(ct: Volume, results: list[Volume], where: np.ndarray) -> np.ndarray:
 
 
 class TestNoiseModels:
-    def test_published_noise_keeps_a_line_integral_of_40_and_has_variance_40_over_the_dose(self):
+    def test_r3_keeps_a_line_integral_of_40_and_has_variance_40_over_the_dose(self):
         noisy = noisy_line_integrals(np.full(40_000, 40.0), 500, np.random.default_rng(0))
         # Poisson(500 * 40) / 500: mean 40, variance 40 / 500 = 0.08; standard error of the variance 0.08 sqrt(2 / n).
         assert noisy.mean() == pytest.approx(40, abs=4 * math.sqrt(0.08 / 40_000))
         assert noisy.var() == pytest.approx(0.08, rel=4 * math.sqrt(2 / 40_000))
         assert np.allclose(noisy * 500, np.rint(noisy * 500))
 
-    def test_physical_noise_keeps_a_line_integral_of_ln_100_and_has_variance_one_over_the_photons_that_arrive(self):
+    def test_r3_prime_keeps_a_line_integral_of_ln_100_and_has_variance_one_over_the_photons_that_arrive(self):
         dose = 1e6 / PHOTONS_PER_DOSE  # a million photons, of which 10 000 arrive
         noisy = noisy_transmission(np.full(40_000, math.log(100)), dose, np.random.default_rng(0))
         assert noisy.mean() == pytest.approx(math.log(100), abs=2e-4)
         assert noisy.var() == pytest.approx(1e-4, rel=4 * math.sqrt(2 / 40_000))
 
-    def test_where_no_photon_arrives_one_is_taken(self):
+    def test_r3_prime_takes_one_photon_where_none_arrives(self):
         noisy = noisy_transmission(np.full(10, 50.0), 100 / PHOTONS_PER_DOSE, np.random.default_rng(0))
         assert noisy == pytest.approx(np.full(10, math.log(100)))
 
-    def test_nothing_in_the_way_gives_no_published_noise(self):
+    def test_r3_gives_no_noise_where_nothing_is_in_the_way(self):
         assert noisy_line_integrals(np.zeros(5), 1, np.random.default_rng(0)).tolist() == [0] * 5
 
 

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 from evaluation_samples import write_cohort, write_student
-from REACTDistillLib.evaluate import EvaluationConfig, evaluate
+from REACTDistillLib.evaluate import evaluate
+from REACTDistillLib.evaluation import EvaluationConfig
 from REACTDistillLib.readings import Conditions
 from REACTDistillLib.report import check_report_folder, page, write_report
 

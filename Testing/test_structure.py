@@ -91,3 +91,23 @@ def test_all_code_compiles_on_python_312(tmp_path):
         [python, "-W", "error", "-m", "compileall", "-q", str(target)], capture_output=True, check=False
     )
     assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("number", range(1, 21))
+def test_each_equation_of_the_main_paper_has_a_function_that_names_it_and_a_test(number):
+    """R1 to R20: named in the docstring of a function or class, and in the name of a test."""
+    functions = [
+        node.name
+        for path in BACKEND
+        for node in ast.walk(parsed(path))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and re.search(rf"\bR{number}\b", ast.get_docstring(node) or "")
+    ]
+    tests = [
+        node.name
+        for path in (REPOSITORY / "Testing").glob("test_*.py")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef) and re.match(rf"test_(\w+_)?r{number}(_|$)", node.name)
+    ]
+    assert functions, f"no function names R{number}"
+    assert tests, f"no test names R{number}"

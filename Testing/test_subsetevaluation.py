@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import REACTDistillLib.subsetreadings as subsetreadings
 from REACTDistillLib.__main__ import main
+from REACTDistillLib.evaluatesubsets import evaluate_subsets, targets_of
 from REACTDistillLib.heldout import Subject
 from REACTDistillLib.student import load_student
-from REACTDistillLib.subsetevaluation import SubsetConfig, evaluate_subsets, targets_of
+from REACTDistillLib.subsetevaluation import SubsetConfig
 from REACTDistillLib.subsetreadings import ReadingConfig, masks_on_truths, read_subsets
 from REACTDistillLib.subsetscores import card_metrics
 from REACTDistillLib.volume import Grid, Volume

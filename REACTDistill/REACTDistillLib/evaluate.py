@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import bootstrap_intervals
-from .calibration import (
-    ReliabilityBin,
-    brier_score,
-    expected_calibration_error,
-    reliability,
-    softmax,
-)
+from .calibration import brier_score, expected_calibration_error, reliability, softmax
 from .cohort import Cohort
-from .decision import DecisionCurve, decision_curve
+from .decision import decision_curve
+from .evaluation import ConditionScores, Evaluation, EvaluationConfig
 from .heldout import Part, Subject, part_of, subject_of
 from .metrics import Labels, Probabilities, class_scores, classification_scores, confusion_table, roc_points
 from .progress import ProgressCallback, silent
-from .readings import AS_MEASURED, Conditions, Readings, read_cases
+from .readings import AS_MEASURED, Readings, read_cases
+from .traininglog import training_lines
 
 if TYPE_CHECKING:
     from .card import Card
@@ -36,66 +31,6 @@ CALIBRATED, UNCALIBRATED = "with the temperature of the card", "temperature 1"
 LEAST_CASES_FOR_TSNE = 10
 _LARGEST_PERPLEXITY = 30.0
 _PACKAGES = ("matplotlib", "sklearn", "scipy")
-# What stands beside the losses in a line of metrics.jsonl.
-_NOT_A_LOSS = frozenset({"epoch", "step", "steps", "seconds", "learning_rate", "best"})
-
-# A score with the ends of its interval: value, low, high.
-Scored = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class EvaluationConfig:
-    """What the user may choose of an evaluation; ``fold`` as in ``heldout.part_of``, ``command`` is for the report."""
-
-    fold: int | str | None = None
-    device: str = "cpu"
-    conditions: Conditions = field(default_factory=Conditions)
-    samples: int = 1000
-    level: float = 0.95
-    bins: int = 10
-    command: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class ConditionScores:
-    """Scores under one condition: ``probabilities`` (N, K), scores overall and by class, confusion table (K, K)."""
-
-    probabilities: Probabilities
-    overall: Mapping[str, Scored]
-    classes: Mapping[str, Mapping[str, Scored]]
-    confusion: NDArray[np.int64]
-    calibration_error: float
-    brier: float
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Everything that the report shows.
-
-    ``conditions`` by name, "as measured" first; ``curves`` and ``decisions`` by class and ``diagrams`` by temperature
-    are of the cases as measured; ``tsne`` (N, 2) is None and ``training`` is empty where ``omitted`` says why.
-    """
-
-    card: Card
-    cohort: Cohort
-    subject: Subject
-    part: Part
-    config: EvaluationConfig
-    readings: Readings
-    conditions: Mapping[str, ConditionScores]
-    curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
-    decisions: Mapping[str, DecisionCurve]
-    diagrams: Mapping[str, Sequence[ReliabilityBin]]
-    tsne: NDArray[np.float64] | None
-    training: Sequence[Mapping[str, Any]]
-    omitted: Mapping[str, str]
-    device: str
-    seconds: float = 0.0
-
-    @property
-    def is_synthetic(self) -> bool:
-        """True when the cases, or those the student was trained on, are no patients."""
-        return self.cohort.synthetic or self.card.is_synthetic
 
 
 def evaluate(
@@ -217,26 +152,6 @@ def tsne_map(features: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
     perplexity = min(_LARGEST_PERPLEXITY, (len(features) - 1) / 3)
     method = TSNE(2, perplexity=perplexity, init="pca" if features.shape[1] > 1 else "random", random_state=seed)
     return np.asarray(method.fit_transform(scaled), dtype=np.float64)
-
-
-def training_lines(run: Path) -> list[dict[str, Any]]:
-    """The epochs of a run: "stage", "epoch", "losses" by term, validation "score", "best"; ValueError when damaged."""
-    path = run / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    try:
-        lines = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
-        return [_epoch(line) for line in lines]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'"{run.name}" has a metrics.jsonl that holds no epochs; it is damaged.') from error
-
-
-def _epoch(line: Mapping[str, Any]) -> dict[str, Any]:
-    losses = {
-        name: float(value) for name, value in line.items() if isinstance(value, int | float) and name not in _NOT_A_LOSS
-    }
-    score = float(line["validation"]["score"])
-    return {"stage": line["stage"], "epoch": line["epoch"], "losses": losses, "score": score, "best": line["best"]}
 
 
 def _omitted(

@@ -96,7 +96,8 @@ def _evaluate(options: argparse.Namespace, text_progress: ProgressCallback) -> N
 
 def _graded(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Part, Mapping[str, Scored]]:
     from .cohort import Cohort
-    from .evaluate import EvaluationConfig, evaluate
+    from .evaluate import evaluate
+    from .evaluation import EvaluationConfig
     from .readings import AS_MEASURED, Conditions
 
     if options.truth or options.beside:
@@ -115,7 +116,8 @@ def _graded(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Pa
 
 def _segmented(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Part, Mapping[str, Scored]]:
     from .cohort import Cohort
-    from .subsetevaluation import SubsetConfig, evaluate_subsets
+    from .evaluatesubsets import evaluate_subsets
+    from .subsetevaluation import SubsetConfig
 
     if options.doses:
         raise ValueError("--doses is for students that grade a CT; this one segments.")

@@ -15,7 +15,7 @@ from .reportpage import PAGE, check_report_folder, figure, html_page, interval, 
 from .scoretables import deletion_summary, notices_of, write_tables
 
 if TYPE_CHECKING:
-    from .evaluate import Evaluation
+    from .evaluation import Evaluation
 
 __all__ = ["check_report_folder", "draw_figures", "page", "write_report"]
 

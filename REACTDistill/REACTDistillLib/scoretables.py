@@ -17,7 +17,7 @@ from .deletion import FRACTIONS, MOST, RANDOM, area_under
 from .finding import NOT_A_MEDICAL_DEVICE
 
 if TYPE_CHECKING:
-    from .evaluate import ConditionScores, Evaluation, Scored
+    from .evaluation import ConditionScores, Evaluation, Scored
 
 FORMAT = 1
 Row = Sequence[Any]

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import figures, subsetfigures
-from .evaluate import training_lines
 from .finding import NOT_A_MEDICAL_DEVICE
 from .reportpage import PAGE, figure, html_page, interval, new_folder, section, table
 from .segmentationscores import empty_rule
 from .subsetscores import AURC_DEFINITION, mean_of_cases, subset_name
 from .subsettables import notices_of, write_tables
+from .traininglog import training_lines
 
 if TYPE_CHECKING:
-    from .subsetevaluation import Scored, SubsetEvaluation
+    from .evaluation import Scored
+    from .subsetevaluation import SubsetEvaluation
 
 _CAPTIONS = {
     "levels": "Mean Dice over the number of sequences; each subset of one size counts alike.",

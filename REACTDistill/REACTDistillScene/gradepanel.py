@@ -7,40 +7,33 @@ from pathlib import Path
 from typing import Any
 
 from REACTDistillLib.errors import sentence_of
-from REACTDistillLib.store import StudentStore
 
 from .batchpanel import BatchPanel, BatchWork
 from .cardtext import needsText, reliabilityText
-from .devicechoice import DeviceChoice
 from .gradejob import GetReadyWork, GradeInputs, GradeWork
 from .gradeparameters import inputsOf, nodesOfResult
 from .importregions import ImportWork, LabelmapImportWork
-from .job import State
-from .jobbar import JobBar, JobTexts
-from .packages import ensurePackages, missingPackages, whyNoGpu
+from .job import State, Work
+from .jobbar import JobTexts
+from .packages import missingPackages
 from .readiness import firstCT, firstSegmentation, offerImagesOnly, whyNotReady
 from .regionspanel import RegionsPanel
 from .resultcheck import ResultCheck
 from .resultpanel import ResultPanel
 from .results import FindingNodes
-from .studentchoice import StudentChoice
-from .studentlist import StudentList, studentsFolder
+from .studentpanel import StudentPanel
 from .tables import STUDENT_SHA256, cells
 from .translation import tr as _
 
 HOLDER = "REACTDistill"
+TASK = "grade"
 
 
-class GradePanel:
-    """Shows the parameters in the widgets ``ui`` and brings what the user does back into them.
-
-    ``parameters`` is the parameter node while the module is entered, else None; ``currentParameters()`` returns it even
-    then, for results that come while the user is elsewhere.
-    """
+class GradePanel(StudentPanel):
+    """Shows the parameters in the widgets ``ui`` and brings what the user does back into them."""
 
     def __init__(self, ui: Any, currentParameters: Callable[[], Any]) -> None:
-        self._ui, self._currentParameters = ui, currentParameters
-        self.parameters: Any = None
+        super().__init__(ui, currentParameters, holder=HOLDER, task=TASK, texts=_texts())
         self._check = ResultCheck()
         self._editsAtStart = 0  # of the run in progress
         self._knownMasks: dict[Hashable, str] = {}  # of the latest result, see ``GradeWork``
@@ -48,7 +41,6 @@ class GradePanel:
         self._wasEdited = False  # while a work was running
         self._isClassPending = False  # chosen while a work was running
         self._isLive = False  # the work that is running was started by an edit
-        store = StudentStore(studentsFolder())
         self.regions = RegionsPanel(
             ui,
             currentParameters,
@@ -58,19 +50,11 @@ class GradePanel:
             onRest=self._onRest,
             onEdit=lambda: self.bar.stopAhead(),
         )
-        self.students = StudentChoice(ui.studentComboBox, store, "grade", self._onStudentChoice)
-        self.studentList = StudentList(ui.studentsPlace, store, self._onStudentsChanged)
-        self.device = DeviceChoice(ui.deviceComboBox)
         self.result = ResultPanel(ui, self._onShownClass, self._reliabilityOf)
         self.batch = BatchPanel(ui.batchPlace, self._onBatch)
-        self.bar = JobBar(
-            ui.jobPlace, holder=HOLDER, texts=_texts(), makeWork=self._workOfApply, onState=self._onJobState
-        )
-        ui.deviceComboBox.connect("currentIndexChanged(int)", self.show)
         ui.liveGradingCheckBox.connect("clicked()", self.regions.watch.again)
 
     def show(self) -> None:
-        """Show the parameters; called once after any number of changes."""
         parameters = self.parameters
         if parameters is None:
             return
@@ -82,21 +66,17 @@ class GradePanel:
         self._showReadiness()
 
     def leave(self) -> None:
-        """The user goes to another module: a run goes on, drawing does not."""
+        # A run goes on, drawing does not.
         self.regions.leave()
 
     def closeScene(self) -> None:
-        """The scene is about to be closed."""
-        self.leave()
-        self.bar.showStatus("")
-        self.bar.stop(_("The scene was closed, so the calculation was stopped."))
+        super().closeScene()
         self.result.forget()
         self._check.forget()
 
     def close(self) -> None:
-        """End everything; for ``cleanup``."""
         self.regions.close()
-        self.bar.close()
+        super().close()
 
     # Showing
 
@@ -125,10 +105,7 @@ class GradePanel:
         _setVisible(parameters.resultGraph, parameters.showGraph)
 
     def _showReadiness(self) -> None:
-        reason = whyNotReady(self.parameters, self.students.whyNot(self.parameters.student))
-        if not reason and self.device.device == "cuda":
-            reason = whyNoGpu()
-        self.bar.showReason(reason)
+        self._showReason(whyNotReady(self.parameters, self.students.whyNot(self.parameters.student)))
         # A live grade is over in an instant; locking the inputs for it would only flicker.
         isLocked = self.bar.isBusy and not self._isLive
         self._ui.importButton.enabled = not self.bar.isBusy
@@ -136,20 +113,9 @@ class GradePanel:
         self._ui.inputsButton.enabled = self._ui.studentButton.enabled = not isLocked
 
     def _reliabilityOf(self, tensorsSha256: str) -> str:
-        entry = self.students.entryOf(tensorsSha256)
-        if entry is None or entry.card is None:
-            return _("Its file is not installed here, so its card cannot be shown.")
-        return reliabilityText(entry.card)
+        return self._cardTextOf(tensorsSha256, reliabilityText)
 
     # What the user does
-
-    def _onStudentChoice(self, key: str) -> None:
-        if self.parameters is not None:
-            self.parameters.student = key
-
-    def _onStudentsChanged(self) -> None:
-        self.students.refresh()
-        self.show()
 
     def _onShownClass(self, shownClass: str) -> None:
         if self.parameters is not None and shownClass != self.parameters.shownClass:
@@ -185,18 +151,9 @@ class GradePanel:
 
     # Works
 
-    def _workOfApply(self) -> GradeWork | None:
+    def _workOfApply(self) -> Work | None:
         self._isLive = False
-        return self._work() if self._hasPackages() else None
-
-    def _hasPackages(self) -> bool:
-        wasMissing = bool(missingPackages())
-        whyNot = ensurePackages()
-        if whyNot:
-            self.bar.showStatus(whyNot)
-        elif wasMissing:
-            self.bar.worker.restart()
-        return not whyNot
+        return super()._workOfApply()
 
     def _onBatch(self, source: Path, output: Path) -> None:
         if self.parameters is None or self.bar.isBusy:
@@ -239,12 +196,6 @@ class GradePanel:
     def _inputs(self) -> GradeInputs:
         return inputsOf(self.parameters, self._studentPath(), self.device.device)
 
-    def _studentPath(self) -> Path:
-        entry = self.students.entryOf(self.parameters.student)
-        if entry is None:
-            raise ValueError(self.students.whyNot(self.parameters.student))
-        return entry.path
-
     def _onGraded(self, work: GradeWork, finding: Any, nodes: FindingNodes) -> None:
         parameters = self._currentParameters()
         if parameters.resultGraph is not nodes.graph:
@@ -267,8 +218,7 @@ class GradePanel:
         if state is State.FAILED and self._isLive:
             self._check.noteEdit()
             self.show()
-        if self.parameters is not None:
-            self._showReadiness()
+        super()._onJobState(state)
         if self._wasEdited and not self.bar.isBusy:
             self._wasEdited = False
             self.regions.watch.again()

@@ -21,6 +21,9 @@ class Panel(Protocol):
     def show(self) -> None:
         """Show the parameters; called once after any number of changes."""
 
+    def leave(self) -> None:
+        """The user goes to another module."""
+
     def closeScene(self) -> None:
         """The scene is about to be closed."""
 
@@ -81,6 +84,8 @@ class PanelWidget(_Widget):
             self.initializeParameterNode()
 
     def exit(self) -> None:
+        if self.panel is not None:
+            self.panel.leave()
         self.setParameterNode(None)
 
     def cleanup(self) -> None:

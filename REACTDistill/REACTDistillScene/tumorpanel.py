@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from REACTDistillLib.store import StudentStore
-
-from .devicechoice import DeviceChoice
-from .job import State
-from .jobbar import JobBar, JobTexts
-from .packages import ensurePackages, missingPackages, whyNoGpu
+from .jobbar import JobTexts
 from .segmentjob import SegmentInputs, SegmentWork, checkVolumes
 from .sequenceguess import SEQUENCE_LABELS, SEQUENCES, labelsOf
 from .sequencespanel import SequencesPanel, chosenVolumes
-from .studentchoice import StudentChoice
-from .studentlist import StudentList, studentsFolder
+from .studentpanel import StudentPanel
 from .translation import tr as _
 from .tumorresultpanel import TumorResultPanel
 from .tumorresults import SegmentationNodes
@@ -27,32 +20,18 @@ TASK = "segment"
 _MAP_OPACITY = 0.6
 
 
-class TumorPanel:
-    """Shows the parameters in the widgets ``ui`` and brings what the user does back into them.
-
-    ``parameters`` is the parameter node while the module is entered, else None; ``currentParameters()`` returns it even
-    then, for results that come while the user is elsewhere.
-    """
+class TumorPanel(StudentPanel):
+    """Shows the parameters in the widgets ``ui`` and brings what the user does back into them."""
 
     def __init__(self, ui: Any, currentParameters: Callable[[], Any]) -> None:
-        self._ui, self._currentParameters = ui, currentParameters
-        self.parameters: Any = None
+        super().__init__(ui, currentParameters, holder=HOLDER, task=TASK, texts=_texts())
         self._choice: tuple[Any, ...] | None = None  # that led to the result that is shown, None when not known
-        store = StudentStore(studentsFolder())
         self.sequences = SequencesPanel(ui, lambda: self.parameters)
-        self.students = StudentChoice(ui.studentComboBox, store, TASK, self._onStudentChoice)
-        self.studentList = StudentList(ui.studentsPlace, store, self._onStudentsChanged)
-        self.device = DeviceChoice(ui.deviceComboBox)
         self.result = TumorResultPanel(ui, self._onShownMap, self._reliabilityOf)
-        self.bar = JobBar(
-            ui.jobPlace, holder=HOLDER, texts=_texts(), makeWork=self._workOfApply, onState=self._onJobState
-        )
         self._fillReferences()
-        ui.deviceComboBox.connect("currentIndexChanged(int)", self.show)
         ui.referenceComboBox.connect("currentIndexChanged(int)", self._onReference)
 
     def show(self) -> None:
-        """Show the parameters; called once after any number of changes."""
         parameters = self.parameters
         if parameters is None:
             return
@@ -64,16 +43,10 @@ class TumorPanel:
         self._showReadiness()
 
     def closeScene(self) -> None:
-        """The scene is about to be closed."""
-        self.bar.showStatus("")
-        self.bar.stop(_("The scene was closed, so the calculation was stopped."))
+        super().closeScene()
         self.result.forget()
         self._choice = None
         self._ui.guessLabel.text = ""
-
-    def close(self) -> None:
-        """End everything; for ``cleanup``."""
-        self.bar.close()
 
     # Showing
 
@@ -108,11 +81,7 @@ class TumorPanel:
         )
 
     def _showReadiness(self) -> None:
-        parameters = self.parameters
-        reason = whyNotReady(parameters, self._whyNoStudent())
-        if not reason and self.device.device == "cuda":
-            reason = whyNoGpu()
-        self.bar.showReason(reason)
+        self._showReason(whyNotReady(self.parameters, self._whyNoStudent()))
         for button in (self._ui.inputsButton, self._ui.studentButton, self._ui.outputButton):
             button.enabled = not self.bar.isBusy
 
@@ -130,10 +99,7 @@ class TumorPanel:
         return text.format(missing=labelsOf(missing)) if missing else ""
 
     def _reliabilityOf(self, tensorsSha256: str) -> str:
-        entry = self.students.entryOf(tensorsSha256)
-        if entry is None or entry.card is None:
-            return _("Its file is not installed here, so its card cannot be shown.")
-        return _trainingText(entry.card)
+        return self._cardTextOf(tensorsSha256, _trainingText)
 
     def _warning(self) -> str:
         """One sentence that must stand before the result, or ""."""
@@ -150,14 +116,6 @@ class TumorPanel:
 
     # What the user does
 
-    def _onStudentChoice(self, key: str) -> None:
-        if self.parameters is not None:
-            self.parameters.student = key
-
-    def _onStudentsChanged(self) -> None:
-        self.students.refresh()
-        self.show()
-
     def _onReference(self, index: int) -> None:
         if self.parameters is not None:
             self.parameters.referenceSequence = self._ui.referenceComboBox.itemData(index) or ""
@@ -168,14 +126,7 @@ class TumorPanel:
 
     # Works
 
-    def _workOfApply(self) -> SegmentWork | None:
-        wasMissing = bool(missingPackages())
-        whyNot = ensurePackages()
-        if whyNot:
-            self.bar.showStatus(whyNot)
-            return None
-        if wasMissing:
-            self.bar.worker.restart()
+    def _work(self) -> SegmentWork:
         parameters = self.parameters
         return SegmentWork(
             SegmentInputs(
@@ -189,12 +140,6 @@ class TumorPanel:
             ),
             self._onSegmented,
         )
-
-    def _studentPath(self) -> Path:
-        entry = self.students.entryOf(self.parameters.student)
-        if entry is None:
-            raise ValueError(self.students.whyNot(self.parameters.student))
-        return entry.path
 
     def _onSegmented(self, work: SegmentWork, finding: Any, nodes: SegmentationNodes) -> None:
         parameters = self._currentParameters()
@@ -213,10 +158,6 @@ class TumorPanel:
             text += " " + _("The chosen segmentation holds other work, so the result is in a new one.")
         self.bar.announce(text)
         self.show()
-
-    def _onJobState(self, state: State) -> None:
-        if self.parameters is not None:
-            self._showReadiness()
 
 
 def whyNotReady(parameters: Any, whyNoStudent: str) -> str:

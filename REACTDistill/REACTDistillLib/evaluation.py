@@ -1,0 +1,78 @@
+"""What an evaluation of a grading student is: the choices of the user and everything that the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .calibration import ReliabilityBin
+from .cohort import Cohort
+from .decision import DecisionCurve
+from .heldout import Part, Subject
+from .metrics import Probabilities
+from .readings import Conditions, Readings
+
+if TYPE_CHECKING:
+    from .card import Card
+
+# A score with the ends of its interval: value, low, high.
+Scored = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What the user may choose of an evaluation; ``fold`` as in ``heldout.part_of``, ``command`` is for the report."""
+
+    fold: int | str | None = None
+    device: str = "cpu"
+    conditions: Conditions = field(default_factory=Conditions)
+    samples: int = 1000
+    level: float = 0.95
+    bins: int = 10
+    command: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ConditionScores:
+    """Scores under one condition: ``probabilities`` (N, K), scores overall and by class, confusion table (K, K)."""
+
+    probabilities: Probabilities
+    overall: Mapping[str, Scored]
+    classes: Mapping[str, Mapping[str, Scored]]
+    confusion: NDArray[np.int64]
+    calibration_error: float
+    brier: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Everything that the report shows.
+
+    ``conditions`` by name, "as measured" first; ``curves`` and ``decisions`` by class and ``diagrams`` by temperature
+    are of the cases as measured; ``tsne`` (N, 2) is None and ``training`` is empty where ``omitted`` says why.
+    """
+
+    card: Card
+    cohort: Cohort
+    subject: Subject
+    part: Part
+    config: EvaluationConfig
+    readings: Readings
+    conditions: Mapping[str, ConditionScores]
+    curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
+    decisions: Mapping[str, DecisionCurve]
+    diagrams: Mapping[str, Sequence[ReliabilityBin]]
+    tsne: NDArray[np.float64] | None
+    training: Sequence[Mapping[str, Any]]
+    omitted: Mapping[str, str]
+    device: str
+    seconds: float = 0.0
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True when the cases, or those the student was trained on, are no patients."""
+        return self.cohort.synthetic or self.card.is_synthetic
