@@ -108,9 +108,39 @@ def test_a_student_of_another_width_reaches_the_shared_attention_by_a_projection
     assert isinstance(equal.project, torch.nn.Identity)
 
 
+def with_open_gates(student):
+    with torch.no_grad():
+        student.gates.fill_(0.5)
+    return student
+
+
+def test_sequences_beside_the_first_come_in_through_gates_that_open_from_zero():
+    torch.manual_seed(0)
+    student = GradeStudent(3, sequences=2, channels=(4, 8), strides=(1,)).eval()
+    image, pools = torch.randn(1, 2, 8, 16, 16), torch.rand(1, 3, 4, 4, 4)
+    first, both = student.stems[0](image[:, :1]), student.stems[1](image[:, 1:])
+    alone = student(image, pools, torch.tensor([[True, False]])).logits
+    assert torch.equal(student(image, pools).logits, alone)
+    student(image, pools).logits.square().sum().backward()
+    assert student.gates.grad.abs().item() > 0  # a closed gate can open
+    with_open_gates(student)
+    assert torch.allclose(student._first(image, None), first + 0.5 * both)
+    assert not torch.allclose(student(image, pools).logits, alone)
+
+
+def test_one_seed_gives_students_of_one_and_of_three_sequences_the_same_first_weights():
+    def drawn(sequences):
+        torch.manual_seed(0)
+        return GradeStudent(3, sequences=sequences, channels=(4, 8), strides=(1,)).state_dict()
+
+    one, three = drawn(1), drawn(3)
+    assert three.keys() - one.keys() == {"gates"} | {name for name in three if name.startswith(("stems.1", "stems.2"))}
+    assert all(torch.equal(three[name], tensor) for name, tensor in one.items())
+
+
 def test_a_student_gives_the_same_answer_alone_and_in_a_batch_in_training_and_in_use():
     torch.manual_seed(0)
-    student = GradeStudent(3, sequences=2, channels=(4, 8), strides=(1,))
+    student = with_open_gates(GradeStudent(3, sequences=2, channels=(4, 8), strides=(1,)))
     image, pools = torch.randn(3, 2, 8, 16, 16), torch.rand(3, 3, 4, 4, 4)
     present = torch.tensor([[True, True], [True, False], [False, True]])
     with torch.inference_mode():
@@ -121,7 +151,7 @@ def test_a_student_gives_the_same_answer_alone_and_in_a_batch_in_training_and_in
 
 def test_an_absent_sequence_of_the_student_has_no_say():
     torch.manual_seed(0)
-    student = GradeStudent(3, sequences=2, channels=(4, 8), strides=(1,)).eval()
+    student = with_open_gates(GradeStudent(3, sequences=2, channels=(4, 8), strides=(1,))).eval()
     image, pools = torch.randn(1, 2, 8, 16, 16), torch.rand(1, 3, 4, 4, 4)
     first = torch.tensor([[True, False]])
     other = image.clone()

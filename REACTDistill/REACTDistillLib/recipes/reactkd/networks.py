@@ -121,7 +121,8 @@ class GradeStudent(nn.Module):
     Design choices, against the published code (SegResNet decoder at full resolution, 25 M head): the feature map has
     the resolution the region graph needs and no more; R9 pools over liver, tumors and shells instead of everywhere, so
     that a correction of the regions changes the grade; the head is linear, so that evidence per voxel is exact; the
-    stems of the sequences that a case has are averaged, so any subset of them gives a map of the same kind.
+    stems of the sequences beside the first are added through gates that open from 0, so that a case which has one of
+    them does not disturb what is learned from the first alone.
 
     ``pooling``: "regions" shows the head the means of liver, tumors and shells; "contrast" those of tumors and shells
     less that of the liver (``against_organ``; the default of the recipe, while student files that say nothing have
@@ -149,13 +150,16 @@ class GradeStudent(nn.Module):
             raise ValueError(f"{len(channels)} channel numbers need {len(channels) - 1} strides, got {len(strides)}.")
         self.stride_kji = tuple(s * math.prod(strides) for s in stem_stride)
         self.pooling = pooling
-        self.stems = nn.ModuleList(Stem(channels[0], stem_stride) for _ in range(sequences))
+        self.stems = nn.ModuleList([Stem(channels[0], stem_stride)])
         pairs = zip(channels[:-1], channels[1:], strides, strict=True)
         self.blocks = nn.Sequential(*(ResidualBlock(a, b, stride) for a, b, stride in pairs))
         width = attention_channels or channels[-1]
         self.project = projection(channels[-1], width)
         self.cbam = CBAM3D(width)
         self.head = nn.Linear(width * (1 if pooling == "global" else len(POOLS)), classes)
+        # Drawn last: whatever the sequences, one seed gives the same first weights to what students share.
+        self.stems.extend(Stem(channels[0], stem_stride) for _ in range(sequences - 1))
+        self.gates = nn.Parameter(torch.zeros(sequences - 1)) if sequences > 1 else None
 
     def forward(self, image: Tensor, pools: Tensor, present: Tensor | None = None) -> StudentOutput:
         """``image`` (B, S, D, H, W), soft masks ``pools`` (B, 3, d, h, w) of liver, tumors, shells -> output.
@@ -172,14 +176,14 @@ class GradeStudent(nn.Module):
         return attended
 
     def _first(self, image: Tensor, present: Tensor | None) -> Tensor:
-        """The mean of the stems of the present sequences, (B, C, d, h, w)."""
-        if len(self.stems) == 1:
+        """The stem of the first sequence and, through their gates, those of the others present, (B, C, d, h, w)."""
+        if self.gates is None:
             stem: Tensor = self.stems[0](image)
             return stem
-        weights = image.new_ones(image.shape[:2]) if present is None else present.to(image.dtype)  # (B, S)
-        weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+        there = image.new_ones(image.shape[:2]) if present is None else present.to(image.dtype)  # (B, S)
+        weights = there * torch.cat([self.gates.new_ones(1), self.gates])
         # In training every stem takes part, so that each parameter has a gradient in every process.
-        shown = [one for one in range(len(self.stems)) if self.training or bool(weights[:, one].any())]
+        shown = [one for one in range(len(self.stems)) if self.training or bool(there[:, one].any())]
         maps = [self.stems[s](image[:, s : s + 1]) * weights[:, s, None, None, None, None] for s in shown]
         return torch.stack(maps).sum(dim=0)
 
