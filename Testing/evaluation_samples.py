@@ -67,7 +67,10 @@ def write_student(path: Path, cohort: Cohort, settings: Mapping[str, Any] = SETT
         "intended_use": "Tests.",
         "limitations": "Untrained: knows nothing.",
     }
-    return save_student(path, recipe.build_network(preparation.network), Card(**{**content, **fields}))
+    network = recipe.build_network(preparation.network)
+    if network.gates is not None:  # those of an untrained student are closed
+        torch.nn.init.ones_(network.gates)
+    return save_student(path, network, Card(**{**content, **fields}))
 
 
 def write_run(folder: Path, cohort: Cohort) -> Path:

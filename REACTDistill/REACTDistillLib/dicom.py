@@ -16,6 +16,8 @@ from .dicomfile import damage_named, read_frames, read_header
 from .slices import SliceGeometry, grid_of_slices
 from .volume import Volume
 
+FORMATS_READ = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
+
 _log = logging.getLogger(__name__)
 
 # Images by their tags, but not pictures of the patient: segmentations and dose maps.
@@ -156,8 +158,6 @@ def _chosen(found: dict[str, list[Any]], series: str | None, path: Path) -> list
 
 
 def _why_no_image(path: Path) -> str:
-    from .files import FORMATS_READ
-
     modalities = sorted({modality for file in _files(path) if (modality := _modality(file)) is not None})
     if modalities:
         return f'"{path}" holds no DICOM image, only DICOM objects of other kinds ({", ".join(modalities)}).'

@@ -18,7 +18,6 @@ from .volume import Grid, Volume
 READABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 # The formats of two files (.mhd, .nhdr) cannot appear in one step, so they are read but not written.
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-FORMATS_READ = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
 _NRRD_SPACE = "left-posterior-superior"  # ITK turns the other patient spaces into this one, and says so
 
 
