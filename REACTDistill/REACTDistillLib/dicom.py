@@ -16,7 +16,7 @@ from .dicomfile import damage_named, read_frames, read_header
 from .slices import SliceGeometry, grid_of_slices
 from .volume import Volume
 
-FORMATS_READ = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
+_FORMATS_READ = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr), MetaImage (.mha, .mhd) and DICOM"
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def _why_no_image(path: Path) -> str:
     modalities = sorted({modality for file in _files(path) if (modality := _modality(file)) is not None})
     if modalities:
         return f'"{path}" holds no DICOM image, only DICOM objects of other kinds ({", ".join(modalities)}).'
-    return f'"{path}" {"holds no DICOM file" if path.is_dir() else "is not an image"}; formats read: {FORMATS_READ}.'
+    return f'"{path}" {"holds no DICOM file" if path.is_dir() else "is not an image"}; formats read: {_FORMATS_READ}.'
 
 
 def _modality(file: Path) -> str | None:
