@@ -176,7 +176,7 @@ def test_a_case_that_cannot_be_read_ends_it_and_is_named(cohort, run, tmp_path):
 
 
 def test_a_missing_package_is_one_sentence_before_anything_is_read(cohort, run, tmp_path, monkeypatch):
-    monkeypatch.setattr("REACTDistillLib.evaluate.find_spec", lambda name: None if name == "sklearn" else name)
+    monkeypatch.setattr("REACTDistillLib.evaluation.find_spec", lambda name: None if name == "sklearn" else name)
     with pytest.raises(ValueError, match='package "sklearn"; install it with the extra "train"'):
         evaluate(tmp_path / "no file", cohort, tmp_path / "report", QUICK)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from .bootstrap import bootstrap_intervals
 from .calibration import brier_score, expected_calibration_error, reliability, softmax
 from .cohort import Cohort
 from .decision import decision_curve
-from .evaluation import ConditionScores, Evaluation, EvaluationConfig
+from .evaluation import ConditionScores, Evaluation, EvaluationConfig, check_packages
 from .heldout import Part, Subject, part_of, subject_of
 from .metrics import Labels, Probabilities, class_scores, classification_scores, confusion_table, roc_points
 from .progress import ProgressCallback, silent
@@ -51,7 +50,7 @@ def evaluate(
     from .student import load_student
 
     config, started = config or EvaluationConfig(), time.perf_counter()
-    _check_packages()
+    check_packages(_PACKAGES)
     check_report_folder(out_folder)
     subject = subject_of(source)
     student = load_student(subject.student, device=config.device)
@@ -61,15 +60,6 @@ def evaluate(
     evaluation = replace(judged, seconds=time.perf_counter() - started)
     write_report(evaluation, out_folder)
     return evaluation
-
-
-def _check_packages() -> None:
-    """What the scores and figures need is looked for before the cases are read."""
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f'An evaluation needs the Python package "{missing[0]}"; install it with the extra "train" of reactdistill.'
-        )
 
 
 def _judged(

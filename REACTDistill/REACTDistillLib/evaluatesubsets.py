@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cohort import Cohort, CohortEntry
-from .evaluation import Scored
+from .evaluation import Scored, check_packages
 from .heldout import Subject, part_of, subject_of
 from .progress import ProgressCallback, silent
 from .segmentationscores import MISSED_RULES
@@ -92,11 +91,7 @@ def _targets_in_training(subject: Subject) -> Mapping[str, str]:
 
 def _check(config: SubsetConfig) -> None:
     """What can be refused before the cases are read."""
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f'An evaluation needs the Python package "{missing[0]}"; install it with the extra "train" of reactdistill.'
-        )
+    check_packages(_PACKAGES)
     if config.missed not in MISSED_RULES:
         raise ValueError(f'There is no rule "{config.missed}" for missed regions; there are {", ".join(MISSED_RULES)}.')
 

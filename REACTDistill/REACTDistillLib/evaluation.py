@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,3 +77,12 @@ class Evaluation:
     def is_synthetic(self) -> bool:
         """True when the cases, or those the student was trained on, are no patients."""
         return self.cohort.synthetic or self.card.is_synthetic
+
+
+def check_packages(names: Sequence[str]) -> None:
+    """ValueError for the first package that scores and figures need and is missing, before the cases are read."""
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f'An evaluation needs the Python package "{missing[0]}"; install it with the extra "train" of reactdistill.'
+        )
