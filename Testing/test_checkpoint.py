@@ -2,12 +2,12 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
-from REACTDistillLib import student
 from REACTDistillLib.checkpoint import (
     load_tensors,
     load_weights,
@@ -127,7 +127,7 @@ def test_a_disk_that_refuses_leaves_the_last_checkpoint_and_no_rest(tmp_path, mo
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(student.os, failing, full)
+    monkeypatch.setattr(os, failing, full)
     with pytest.raises(ValueError, match="No space left on device; what was saved before is still there"):
         save_tensors(path, {"x": torch.zeros(2)}, {"epoch": 2})
     assert path.read_bytes() == before

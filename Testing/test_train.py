@@ -385,10 +385,9 @@ def test_a_gradient_that_is_no_number_is_found_before_it_is_saved(toys, tmp_path
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_can_go_on(toys, tmp_path, monkeypatch):
     import errno
+    import os
 
-    from REACTDistillLib import student
-
-    real, saved = student.os.fsync, []
+    real, saved = os.fsync, []
 
     def full(descriptor):
         saved.append(descriptor)
@@ -398,7 +397,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_can_go_on(toys, tmp_
 
     cohort, config = toy(toys)
     with monkeypatch.context() as patch:
-        patch.setattr(student.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(ValueError, match="cannot be written: No space left on device"):
             train(cohort, tmp_path / "run", config)
     _, state = load_tensors(tmp_path / "run" / "checkpoint.safetensors")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .atomic import write_file
 from .case import Case
 from .casefiles import case_from_folder, sequences_in_folder
 from .cohort import Cohort
@@ -128,17 +129,13 @@ def _answered(case: BatchCase, student: Student, folder: Path) -> BatchRow:
 
 def _write_table(rows: Sequence[BatchRow], card: Card, path: Path) -> None:
     columns, values_of = _GRADES if card.task == "grade" else _VOLUMES
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
-            table = csv.writer(stream)
-            table.writerow(["case", "folder", *columns(card.classes), "problem", "notice"])
-            for row in rows:
-                values = values_of(row, card.classes)
-                table.writerow([row.identifier, row.folder, *values, row.problem, NOT_A_MEDICAL_DEVICE])
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(["case", "folder", *columns(card.classes), "problem", "notice"])
+    for row in rows:
+        values = values_of(row, card.classes)
+        table.writerow([row.identifier, row.folder, *values, row.problem, NOT_A_MEDICAL_DEVICE])
+    write_file(path, text.getvalue().encode())
 
 
 def _grade_values(row: BatchRow, classes: Sequence[str]) -> list[str | float]:

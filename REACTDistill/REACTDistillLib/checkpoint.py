@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .card import StudentFileError
-from .student import write_whole
+from .atomic import write_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,9 +30,10 @@ def save_tensors(path: Path, tensors: Tensors, state: Mapping[str, Any] | None =
     # Copies, because networks may share tensors and safetensors refuses those.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     header = None if state is None else {_STATE: json.dumps(state, allow_nan=False)}
+    content = save(plain, header)
     try:
-        write_whole(path, save(plain, header))
-    except StudentFileError as error:
+        write_file(path, content)
+    except ValueError as error:
         raise ValueError(f"{str(error).removesuffix('.')}; what was saved before is still there.") from error
 
 

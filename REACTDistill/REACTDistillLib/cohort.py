@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from .atomic import write_file
 from .case import Case
 from .files import read_volume, write_volume
 from .volume import Volume
@@ -105,12 +105,7 @@ class Cohort:
         if path.parent.resolve() != self.folder.resolve():
             raise ValueError(f'the cohort file must lie in "{self.folder}", beside its cases, not in "{path.parent}".')
         _cohort(self.to_json(), self.folder)  # what could not be read back is not written
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_file(path, (json.dumps(self.to_json(), indent=1) + "\n").encode())
         return path
 
     def to_json(self) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from .atomic import write_file
 from .card import canonical_json
 from .cohort import Cohort, CohortEntry
 from .fewerlabels import with_fewer_labels
 from .kept import Kept
 from .progress import ProgressCallback, silent
 from .recipes import Batch, Preparation
-from .student import write_whole
 from .train import train
 from .trainingconfig import TrainingConfig
 
@@ -102,8 +102,8 @@ def evidence(
         "tables": tables,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    write_whole(out / "evidence.json", (json.dumps(content, indent=1) + "\n").encode())
-    write_whole(out / "evidence.md", tables_text(content).encode())
+    write_file(out / "evidence.json", (json.dumps(content, indent=1) + "\n").encode())
+    write_file(out / "evidence.md", tables_text(content).encode())
     return content
 
 
@@ -209,7 +209,7 @@ def _unit(cohort_file: Path, out: Path, plan: EvidencePlan, fold: int, seed: int
     main = {name: of_variant[plan.scores[0]] for name, of_variant in scores.items()}
     more = {"all_scores": scores} if len(plan.scores) > 1 else {}
     content = {"key": key, "scores": main, **more, "seconds": seconds}
-    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    write_file(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _run(cohort: Cohort, folder: Path, variant: Variant, config: TrainingConfig, memory: _Memory) -> dict[str, Any]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
-import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .atomic import new_folder, write_file
 from .card import Card, canonical_json, shown
 from .finding import NOT_A_MEDICAL_DEVICE
 from .student import save_student
@@ -50,7 +48,7 @@ def export_onnx(student: Student, path: Path | str) -> Path:
     network = _grade_network(student)
     content = _with_card(onnx, _traced(network, _example(network, student.card)), student.card)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, content)
+    write_file(path, content)
     return path
 
 
@@ -67,16 +65,8 @@ def export_bundle(student: Student, folder: Path | str) -> Path:
         raise ValueError(f'"{folder}" exists and is not an empty folder; name a new folder for the bundle.')
     network = _grade_network(student)
     configs = {"metadata.json": _metadata(network, student.card), "inference.json": _inference(network, student.card)}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         _write_bundle(temporary, network, student.card, configs)
-        temporary.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -146,15 +136,6 @@ def _onnx() -> Any:
             'Export as ONNX needs the package "onnx", which is missing: pip install "reactdistill[export]".'
         ) from error
     return onnx
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # MONAI Bundle.

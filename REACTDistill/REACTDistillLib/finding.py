@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
+from .atomic import new_folder
 from .files import read_volume, write_volume
 from .geometry import are_voxels_of, box_within, resample
 from .graph import RegionGraph
@@ -124,16 +124,10 @@ class Finding:
         """
         check_result_folder(folder)
         folder = Path(folder).resolve()  # so that "." has a name and a parent
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with new_folder(folder) as temporary:
             self._write(temporary, convention)
-            temporary.chmod(0o755)
             if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+                shutil.rmtree(folder)  # the earlier Finding
         return folder
 
     def _write(self, folder: Path, convention: str) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .atomic import new_folder
 from .brain import BRAIN_LABEL, brain_case, brain_identifier
 from .case import Case
 from .cohort import Cohort, assign_folds, write_case
@@ -64,7 +61,7 @@ def write_phantom_cohort(
     drawn = _checked_kind(kind, unlabeled)
     fold_of = _folds(drawn, count, folds, seed) + [folds] * unlabeled
     whole = len(fold_of)
-    with _appearing(folder) as temporary:
+    with new_folder(folder) as temporary:
         entries = []
         for index, fold in enumerate(fold_of):
             case = drawn.case(seed + index, shape_kji=shape_kji)
@@ -86,16 +83,3 @@ def _checked_kind(kind: str, unlabeled: int) -> PhantomKind:
 def _folds(drawn: PhantomKind, count: int, folds: int, seed: int) -> list[int]:
     labels = [drawn.classes[(seed + index) % len(drawn.classes)] for index in range(count)]
     return assign_folds([drawn.identifier(seed + index) for index in range(count)], labels, folds=folds, seed=seed)
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` that becomes it in the end; after an error nothing of it stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import figures
+from .atomic import new_folder
 from .deletion import ORDERS
 from .finding import NOT_A_MEDICAL_DEVICE
 from .readings import AS_MEASURED
-from .reportpage import PAGE, check_report_folder, figure, html_page, interval, new_folder, section, table
+from .reportpage import PAGE, check_report_folder, figure, html_page, interval, section, table
 from .scoretables import deletion_summary, notices_of, write_tables
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
     The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
     ``check_report_folder``.
     """
+    check_report_folder(folder)
     with new_folder(folder) as temporary:
         write_tables(evaluation, temporary)
         drawn = draw_figures(evaluation, temporary)

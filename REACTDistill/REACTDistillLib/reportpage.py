@@ -1,13 +1,10 @@
-"""The pieces of a report: a folder that appears whole, and an HTML page that needs nothing else."""
+"""The pieces of a report: the check of its folder, and an HTML page that needs nothing else."""
 
 from __future__ import annotations
 
 import base64
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -33,24 +30,6 @@ def check_report_folder(folder: Path | str) -> None:
     above = next(path for path in folder.parents if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise ValueError(f'"{folder.name}" cannot be written: no right to write into the folder above it.')
-
-
-@contextmanager
-def new_folder(folder: Path | str) -> Iterator[Path]:
-    """A temporary folder to write a report into, which becomes ``folder`` at the end, or nothing when that fails.
-
-    ValueError as ``check_report_folder``.
-    """
-    check_report_folder(folder)
-    folder = Path(folder).resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def html_page(title: str, parts: Iterable[str]) -> str:

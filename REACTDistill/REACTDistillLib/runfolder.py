@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .atomic import write_file
 from .card import shown
 from .checkpoint import load_tensors, save_tensors
-from .student import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class RunFolder:
             )
         self.path.mkdir(parents=True, exist_ok=True)
         self._remove_parts()
-        write_whole(self.path / CONFIG_FILE, json.dumps(content, indent=1).encode())
+        write_file(self.path / CONFIG_FILE, json.dumps(content, indent=1).encode())
 
     def resume(self, content: Mapping[str, Any]) -> None:
         """Check that the run that stopped here had this configuration.
@@ -95,11 +95,11 @@ class RunFolder:
         found = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         if len(found) < lines:
             raise ValueError(f'"{LOG_FILE}" has {len(found)} lines and the checkpoint {lines}; the folder was changed.')
-        write_whole(path, b"".join(found[:lines]))
+        write_file(path, b"".join(found[:lines]))
 
     def finish(self, scores: Mapping[str, Any]) -> None:
         """Write the scores of the networks, which ends the run."""
-        write_whole(self.path / SCORES_FILE, json.dumps(scores, indent=1).encode())
+        write_file(self.path / SCORES_FILE, json.dumps(scores, indent=1).encode())
 
     def _remove_parts(self) -> None:
         """What a process that was killed while writing left behind."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import shipped
+from .atomic import write_file
 from .card import Card, StudentFileError
 from .recipes import recipe_names
-from .student import SUFFIX, checked_student, read_card, write_whole
+from .student import SUFFIX, checked_student, read_card
 
 _SHOWN_DIGITS = 12  # of a checksum, in file names
 
@@ -71,7 +72,7 @@ class StudentStore:
             raise ValueError(f'"{path.name}" is here already: its student "{present.title}" {origin}, choose it.')
         target = self._place(path.stem, card) if present is None else present.path
         self.make_folder()
-        write_whole(target, content)
+        write_file(target, content)
         return self._entry(target, is_shipped=False)
 
     def remove(self, entry: StudentEntry) -> None:

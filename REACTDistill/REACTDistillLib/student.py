@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from .atomic import write_file
 from .card import Card, StudentFileError, canonical_json, parsed_json, shown
 from .recipes import recipe_named
 
@@ -101,23 +101,12 @@ def save_student(path: Path | str, network: Module, card: Card) -> Card:
     card = Card.from_json(card.to_json(), path.name)
     text = canonical_json({**card.to_json(), _CARD_SHA256: card.sha256})
     # One metadata entry only: safetensors writes several in random order.
-    write_whole(path, save(tensors, {"card": text}))
-    return card
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears complete or not at all; StudentFileError when it cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    content = save(tensors, {"card": text})
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise StudentFileError(f'"{path.name}" cannot be written: {error.strerror}.') from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_file(path, content)
+    except ValueError as error:
+        raise StudentFileError(str(error)) from error
+    return card
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import figures, subsetfigures
+from .atomic import new_folder
 from .finding import NOT_A_MEDICAL_DEVICE
-from .reportpage import PAGE, figure, html_page, interval, new_folder, section, table
+from .reportpage import PAGE, check_report_folder, figure, html_page, interval, section, table
 from .segmentationscores import empty_rule
 from .subsetscores import AURC_DEFINITION, mean_of_cases, subset_name
 from .subsettables import notices_of, write_tables
@@ -36,6 +37,7 @@ def write_subset_report(evaluation: SubsetEvaluation, folder: Path | str) -> Pat
     The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
     ``check_report_folder``.
     """
+    check_report_folder(folder)
     with new_folder(folder) as temporary:
         write_tables(evaluation, temporary)
         drawn = draw_figures(evaluation, temporary)

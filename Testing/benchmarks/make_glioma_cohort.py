@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import shutil
 import tarfile
 import tempfile
 from collections import Counter
@@ -21,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from REACTDistillLib.atomic import new_folder
 from REACTDistillLib.case import Case
 from REACTDistillLib.cohort import Cohort, assign_folds, write_case
 from REACTDistillLib.volume import Grid, Volume
@@ -58,24 +57,16 @@ def make_glioma_cohort(source: Path | str, folder: Path | str, *, folds: int = 3
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f'"{folder}" already exists and is not empty; name a new folder for the cohort.')
     grades = read_grades(source / "data.csv")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        with unpacked(source / "tumour_slices_tif.tar.xz") as slices:
-            patients = slices_by_patient(slices)
-            graded = [patient for patient in patients if patient in grades]
-            fold_of = assign_folds(graded, [grades[patient] for patient in graded], folds=folds, seed=seed)
-            entries = [
-                write_case(glioma_case(patient, patients[patient], grades[patient]), fold, temporary)
-                for patient, fold in zip(graded, fold_of, strict=True)
-            ]
-        Cohort("lower-grade glioma (TCGA-LGG slices)", False, CLASSES, tuple(entries), temporary).write(
-            temporary / "cohort.json"
-        )
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with new_folder(folder) as temporary, unpacked(source / "tumour_slices_tif.tar.xz") as slices:
+        patients = slices_by_patient(slices)
+        graded = [patient for patient in patients if patient in grades]
+        fold_of = assign_folds(graded, [grades[patient] for patient in graded], folds=folds, seed=seed)
+        entries = [
+            write_case(glioma_case(patient, patients[patient], grades[patient]), fold, temporary)
+            for patient, fold in zip(graded, fold_of, strict=True)
+        ]
+        name = "lower-grade glioma (TCGA-LGG slices)"
+        Cohort(name, False, CLASSES, tuple(entries), temporary).write(temporary / "cohort.json")
     return Cohort.read(folder / "cohort.json"), len(patients) - len(graded)
 
 
