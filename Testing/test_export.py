@@ -13,11 +13,12 @@ from REACTDistillLib.casefiles import case_from_files
 from REACTDistillLib.export import export_bundle, export_onnx
 from REACTDistillLib.files import write_volume
 from REACTDistillLib.finding import NOT_A_MEDICAL_DEVICE, Finding
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import preparation_of, recipe_named
 from REACTDistillLib.shipped import demo_student
-from REACTDistillLib.student import Student, load_student
+from REACTDistillLib.student import load_student
 
 # What the schema of MONAI requires (meta_schema_20240725.json).
 REQUIRED_OF_METADATA = {

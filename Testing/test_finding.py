@@ -10,9 +10,10 @@ from REACTDistillLib import __version__
 from REACTDistillLib.files import read_image, read_volume
 from REACTDistillLib.finding import Finding, Provenance
 from REACTDistillLib.graph import RegionGraph
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.segmentation import Segmentation
 from REACTDistillLib.shipped import demo_student
-from REACTDistillLib.student import Student, read_card
+from REACTDistillLib.student import read_card
 from REACTDistillLib.volume import Box, Grid, Volume
 
 BOX = Box((3, 1, 2), (5, 4, 6))

@@ -62,6 +62,25 @@ def test_importing_a_file_costs_no_heavy_package(path):
     assert not imported(parsed(path), at_import_time=True) & HEAVY
 
 
+def modules_imported(path):
+    """The files of this tree that a file imports anywhere, also in functions and for types only."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom):
+            folder = path.parents[node.level - 1] if node.level else MODULE
+            place = folder.joinpath(*(node.module or "").split("."))
+            for name in (place, *(place / alias.name for alias in node.names)):
+                yield from (file for file in (name.with_suffix(".py"), name / "__init__.py") if file.is_file())
+
+
+def test_no_file_imports_itself_by_a_detour():
+    """Not even for types: of two files that need each other a reader can understand neither first."""
+    imports = {path: set(modules_imported(path)) - {path} for path in [*BACKEND, *ADAPTER]}
+    while free := [path for path, needed in imports.items() if not needed & imports.keys()]:
+        for path in free:
+            del imports[path]
+    assert not imports, sorted(path.name for path in imports)
+
+
 def test_the_command_line_and_the_adapter_start_without_torch():
     code = (
         "import sys, REACTDistillLib.__main__, REACTDistillLib.predict, REACTDistillLib.train, REACTDistillScene.demo;"

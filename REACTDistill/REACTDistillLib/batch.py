@@ -21,7 +21,7 @@ from .progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
     from .card import Card
-    from .student import Student
+    from .loadedstudent import Student
 
 RESULTS_FILE = "results.csv"
 

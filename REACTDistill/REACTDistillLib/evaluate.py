@@ -24,7 +24,7 @@ from .traininglog import training_lines
 
 if TYPE_CHECKING:
     from .card import Card
-    from .student import Student
+    from .loadedstudent import Student
 
 CALIBRATED, UNCALIBRATED = "with the temperature of the card", "temperature 1"
 LEAST_CASES_FOR_TSNE = 10

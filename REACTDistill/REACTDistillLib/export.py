@@ -18,8 +18,8 @@ from .student import save_student
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .loadedstudent import Student
     from .recipes.reactkd.networks import GradeStudent
-    from .student import Student
 
 INPUTS = ("image", "pools")
 PRESENT = "present"  # a third input of students that take several sequences

@@ -23,7 +23,7 @@ from .tumorlabels import DEFAULT
 from .volume import Box, Grid, Volume
 
 if TYPE_CHECKING:
-    from .student import Student
+    from .loadedstudent import Student
 
 NOT_A_MEDICAL_DEVICE = "Research software, not a medical device: not for diagnosis or treatment decisions."
 _FORMAT = 2

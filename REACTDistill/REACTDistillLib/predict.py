@@ -13,7 +13,7 @@ from .progress import ProgressCallback, silent
 
 if TYPE_CHECKING:
     from .card import Card
-    from .student import Student
+    from .loadedstudent import Student
 
 
 def predict(

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from .card import Card
+    from .loadedstudent import Student
     from .lowdose import DoseModel
-    from .student import Student
     from .volume import Volume
 
 AS_MEASURED, REQUIRED_ONLY = "as measured", "required sequences only"

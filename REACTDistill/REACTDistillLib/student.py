@@ -8,12 +8,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .atomic import write_file
 from .card import Card, StudentFileError, canonical_json, parsed_json, shown
+from .loadedstudent import Student
 from .recipes import recipe_named
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ _CARD_SHA256 = "card_sha256"  # stands beside the fields of the card, in the fil
 
 _Row = tuple[str, str, list[int], bytes]  # name, dtype, shape, little-endian bytes
 _Table = Mapping[str, Mapping[str, Any]]  # {"shape", "dtype"} by tensor name, as in the card
-
-
-@dataclass(frozen=True, eq=False)
-class Student:
-    """A network ready for prediction (eval mode, on ``device``), with the card and the path of its file."""
-
-    card: Card
-    network: Module
-    device: str
-    path: Path
 
 
 def read_card(path: Path | str) -> Card:

@@ -21,7 +21,7 @@ from .tumorlabels import nested_masks
 from .volume import Grid, Volume
 
 if TYPE_CHECKING:
-    from .student import Student
+    from .loadedstudent import Student
 
 Mask = NDArray[np.bool_]
 

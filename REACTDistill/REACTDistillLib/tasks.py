@@ -20,7 +20,7 @@ from .volume import Grid, Volume
 
 if TYPE_CHECKING:
     from .finding import Finding
-    from .student import Student
+    from .loadedstudent import Student
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]

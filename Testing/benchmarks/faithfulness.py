@@ -20,13 +20,14 @@ from REACTDistillLib.calibration import softmax
 from REACTDistillLib.case import Case
 from REACTDistillLib.deletion import MOST, ORDERS, area_under, deletion_curves
 from REACTDistillLib.geometry import resample
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.recipes import preparation_of, recipe_named
 from REACTDistillLib.recipes.reactkd.grading import feature_map, read_pools, read_regions, region_graph
 from REACTDistillLib.recipes.reactkd.inputs import student_grid
 from REACTDistillLib.regions import LiverRegions, liver_regions
 from REACTDistillLib.shipped import demo_student
-from REACTDistillLib.student import Student, load_student
+from REACTDistillLib.student import load_student
 from REACTDistillLib.volume import Volume
 
 RECIPE = recipe_named("reactkd")

@@ -17,13 +17,14 @@ from dataclasses import replace
 import torch
 from monai.networks.nets import SegResNet
 from REACTDistillLib.case import Case
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.phantom import GRADES, phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import Batch, Preparation, recipe_named
 from REACTDistillLib.recipes.reactkd.losses import focal_loss
 from REACTDistillLib.recipes.reactkd.networks import StudentOutput
 from REACTDistillLib.shipped import demo_student
-from REACTDistillLib.student import Student, read_card
+from REACTDistillLib.student import read_card
 
 RECIPE = recipe_named("reactkd")
 

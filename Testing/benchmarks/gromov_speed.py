@@ -24,11 +24,12 @@ import torch
 from REACTDistillLib.case import Case
 from REACTDistillLib.files import read_volume
 from REACTDistillLib.gromov import gromov_wasserstein
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.phantom import GRADES, phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import recipe_named
 from REACTDistillLib.shipped import demo_student
-from REACTDistillLib.student import Student, load_student, read_card
+from REACTDistillLib.student import load_student, read_card
 from REACTDistillLib.volume import Volume
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]

@@ -31,8 +31,9 @@ import numpy as np
 import torch
 from grade_speed import RECIPE, as_student
 from REACTDistillLib.case import Case
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.phantom import GRADES
-from REACTDistillLib.student import Student, load_student, save_student
+from REACTDistillLib.student import load_student, save_student
 from regrade_speed import real_case, strokes, synthetic_case
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,11 +23,11 @@ import torch
 from grade_speed import RECIPE, alternate, as_student
 from REACTDistillLib.case import Case
 from REACTDistillLib.files import read_volume
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.masks import read_region
 from REACTDistillLib.memory import Memory
 from REACTDistillLib.phantom import GRADES, phantom_case
 from REACTDistillLib.predict import predict
-from REACTDistillLib.student import Student
 from REACTDistillLib.volume import Volume
 
 REAL_CT = Path(__file__).resolve().parents[3] / "shared" / "data" / "liver_ct_3dircadb17"

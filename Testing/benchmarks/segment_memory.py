@@ -21,6 +21,7 @@ import torch
 from REACTDistillLib.brain import brain_case
 from REACTDistillLib.case import Case
 from REACTDistillLib.freememory import give_memory_back
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.memory import Memory
 from REACTDistillLib.progress import silent
 from REACTDistillLib.recipes import preparation_of, recipe_named
@@ -37,7 +38,7 @@ from REACTDistillLib.recipes.ccsd.peakmemory import (
 )
 from REACTDistillLib.recipes.ccsd.segmenting import forward, segment
 from REACTDistillLib.shipped import demo_student
-from REACTDistillLib.student import Student, load_student
+from REACTDistillLib.student import load_student
 from REACTDistillLib.volume import Grid, Volume
 
 NETWORKS = ("demo", "default")

@@ -34,6 +34,7 @@ from monai.inferers.utils import dense_patch_slices
 from monai.networks.nets import SwinUNETR
 from REACTDistillLib.brain import BRAIN_LABEL, brain_case
 from REACTDistillLib.case import Case
+from REACTDistillLib.loadedstudent import Student
 from REACTDistillLib.predict import predict
 from REACTDistillLib.recipes import Batch, Preparation, recipe_named
 from REACTDistillLib.recipes.ccsd.curriculum import SMALL_NETWORK, Curriculum
@@ -42,7 +43,7 @@ from REACTDistillLib.recipes.ccsd.networks import CompositionalNet, Encoded
 from REACTDistillLib.recipes.ccsd.subsets import all_subsets
 from REACTDistillLib.recipes.ccsd.training import training_loss
 from REACTDistillLib.shipped import demo_student
-from REACTDistillLib.student import Student, read_card
+from REACTDistillLib.student import read_card
 from REACTDistillLib.subsetscores import summary_scores
 from REACTDistillLib.volume import Grid
 from torch.nn import functional

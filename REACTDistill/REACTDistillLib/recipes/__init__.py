@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ..card import Card
     from ..case import Case
     from ..finding import Finding
+    from ..loadedstudent import Student
     from ..memory import Memory
     from ..progress import ProgressCallback
-    from ..student import Student
 
 Batch = dict[str, "Tensor"]
 Networks = Mapping[str, "Module"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...case import Case
 from ...freememory import check_segmentation, free_bytes_of
-from ...student import Student
+from ...loadedstudent import Student
 from ...subsetsamples import logits_by_subset
 from ...subsetscores import Subset
 from ...tiles import blended_tiles, tile_boxes

@@ -21,9 +21,9 @@ from .training import training_loss
 if TYPE_CHECKING:
     from ...case import Case
     from ...finding import Finding
+    from ...loadedstudent import Student
     from ...memory import Memory
     from ...progress import ProgressCallback
-    from ...student import Student
     from ...subsetscores import Subset
     from ...volume import Volume
 

@@ -27,9 +27,9 @@ from .peakmemory import SHARE_OF_FREE, peak_of
 
 if TYPE_CHECKING:
     from ...case import Case
+    from ...loadedstudent import Student
     from ...memory import Memory
     from ...progress import ProgressCallback
-    from ...student import Student
 
 TASK = "segment"
 _STEPS = 4

@@ -17,9 +17,9 @@ from .networks import GradeStudent
 
 if TYPE_CHECKING:
     from ...case import Case
+    from ...loadedstudent import Student
     from ...memory import Memory
     from ...progress import ProgressCallback
-    from ...student import Student
 
 # A liver that the image holds only in part is graded with a warning, below this share it is refused.
 _LEAST_LIVER_INSIDE = 0.25

@@ -20,9 +20,9 @@ from .exam import Exam, RegionMasks, network_of
 
 if TYPE_CHECKING:
     from ...case import Case
+    from ...loadedstudent import Student
     from ...memory import Memory
     from ...progress import ProgressCallback
-    from ...student import Student
 
 TASK = "grade"
 

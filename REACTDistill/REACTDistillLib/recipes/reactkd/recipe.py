@@ -25,9 +25,9 @@ from .teachers import TeacherOutput, Teachers
 if TYPE_CHECKING:
     from ...case import Case
     from ...finding import Finding
+    from ...loadedstudent import Student
     from ...memory import Memory
     from ...progress import ProgressCallback
-    from ...student import Student
 
 
 class ReactKD:
