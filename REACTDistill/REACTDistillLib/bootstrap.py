@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from .metrics import Labels, Probabilities, classification_scores
 
 Statistic = Callable[[Probabilities, Labels], dict[str, float]]
+# A score with the ends of its interval: value, low, high.
+Scored = tuple[float, float, float]
 
 
 def bootstrap_intervals(

@@ -14,9 +14,8 @@ from .progress import ProgressCallback, json_progress, write_event
 from .segmentationscores import MISSED_RULES
 
 if TYPE_CHECKING:
+    from .bootstrap import Scored
     from .heldout import Part
-
-Scored = tuple[float, float, float]
 
 
 def add_evaluate(parser: argparse.ArgumentParser, text_progress: ProgressCallback) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .bootstrap import Scored
 from .cohort import Cohort, CohortEntry
-from .evaluation import Scored, check_packages
+from .evaluation import check_packages
 from .heldout import Subject, part_of, subject_of
 from .progress import ProgressCallback, silent
 from .segmentationscores import MISSED_RULES

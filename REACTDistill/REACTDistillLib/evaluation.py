@@ -1,4 +1,4 @@
-"""What an evaluation of a grading student is: the choices of the user and everything that the report shows."""
+"""What an evaluation is, of a grading student and of any: the choices of the user and all that the report shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bootstrap import Scored
 from .calibration import ReliabilityBin
 from .cohort import Cohort
 from .decision import DecisionCurve
+from .finding import NOT_A_MEDICAL_DEVICE
 from .heldout import Part, Subject
 from .metrics import Probabilities
 from .readings import Conditions, Readings
@@ -20,8 +22,37 @@ from .readings import Conditions, Readings
 if TYPE_CHECKING:
     from .card import Card
 
-# A score with the ends of its interval: value, low, high.
-Scored = tuple[float, float, float]
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StudentEvaluation:
+    """What every evaluation knows: the student, the cohort, the cases it is judged on, where and how long it ran."""
+
+    card: Card
+    cohort: Cohort
+    subject: Subject
+    part: Part
+    device: str
+    seconds: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """Name and version of the student."""
+        return f"{self.card.name} {self.card.version}"
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True when the cases, or those the student was trained on, are no patients."""
+        return self.cohort.synthetic or self.card.is_synthetic
+
+    @property
+    def figure_note(self) -> str:
+        """What stands in small print below each figure."""
+        return f"{'Synthetic patients. ' if self.cohort.synthetic else ''}{NOT_A_MEDICAL_DEVICE}"
+
+    def notices(self) -> list[str]:
+        """Every sentence that must stand beside the numbers."""
+        synthetic = ["The cases are synthetic patients: no patient was examined."] if self.cohort.synthetic else []
+        return [NOT_A_MEDICAL_DEVICE, *synthetic, self.card.limitations, *self.part.warnings]
 
 
 @dataclass(frozen=True)
@@ -49,18 +80,14 @@ class ConditionScores:
     brier: float
 
 
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Everything that the report shows.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluation(StudentEvaluation):
+    """Everything that the report of a grading student shows.
 
     ``conditions`` by name, "as measured" first; ``curves`` and ``decisions`` by class and ``diagrams`` by temperature
     are of the cases as measured; ``tsne`` (N, 2) is None and ``training`` is empty where ``omitted`` says why.
     """
 
-    card: Card
-    cohort: Cohort
-    subject: Subject
-    part: Part
     config: EvaluationConfig
     readings: Readings
     conditions: Mapping[str, ConditionScores]
@@ -70,13 +97,6 @@ class Evaluation:
     tsne: NDArray[np.float64] | None
     training: Sequence[Mapping[str, Any]]
     omitted: Mapping[str, str]
-    device: str
-    seconds: float = 0.0
-
-    @property
-    def is_synthetic(self) -> bool:
-        """True when the cases, or those the student was trained on, are no patients."""
-        return self.cohort.synthetic or self.card.is_synthetic
 
 
 def check_packages(names: Sequence[str]) -> None:

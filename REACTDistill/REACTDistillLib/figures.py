@@ -18,6 +18,8 @@ from .deletion import FRACTIONS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .bootstrap import Scored
+
 # Okabe & Ito's colors: they stay apart for eyes that do not tell red from green.
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 GRAY = "#777777"
@@ -126,7 +128,7 @@ def draw_confusion(table: NDArray[np.int64], classes: Sequence[str], path: Path,
     return draw(paint, path, width=3.6, height=3.6, note=note)
 
 
-def draw_conditions(scores: Mapping[str, tuple[float, float, float]], path: Path, note: str) -> Path:
+def draw_conditions(scores: Mapping[str, Scored], path: Path, note: str) -> Path:
     """Macro AUC with its interval (value, low, high) under each condition."""
 
     def paint(figure: Figure) -> None:

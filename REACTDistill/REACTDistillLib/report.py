@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import figures
-from .atomic import new_folder
 from .deletion import ORDERS
-from .finding import NOT_A_MEDICAL_DEVICE
 from .readings import AS_MEASURED
-from .reportpage import PAGE, check_report_folder, figure, html_page, interval, section, table
-from .scoretables import deletion_summary, notices_of, write_tables
+from .reportpage import check_report_folder, figures_of, interval, report_page, section, table, write_report_folder
+from .scoretables import deletion_summary, write_tables
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation
@@ -44,23 +42,14 @@ _CAPTIONS = {
 
 
 def write_report(evaluation: Evaluation, folder: Path | str) -> Path:
-    """Return the new ``folder`` with ``report.html``, ``scores.json``, CSV tables and PNG figures.
-
-    The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
-    ``check_report_folder``.
-    """
-    check_report_folder(folder)
-    with new_folder(folder) as temporary:
-        write_tables(evaluation, temporary)
-        drawn = draw_figures(evaluation, temporary)
-        (temporary / PAGE).write_text(page(evaluation, drawn), encoding="utf-8")
-    return Path(folder).resolve()
+    """Write the report of a grading student; see ``reportpage.write_report_folder``."""
+    return write_report_folder(evaluation, folder, write_tables=write_tables, draw_figures=draw_figures, page=page)
 
 
 def draw_figures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     """Return the path of each figure that the evaluation has numbers for, by name."""
     measured, classes = evaluation.conditions[AS_MEASURED], evaluation.card.classes
-    note = f"{'Synthetic patients. ' if evaluation.cohort.synthetic else ''}{NOT_A_MEDICAL_DEVICE}"
+    note = evaluation.figure_note
     paths = {name: folder / f"{name}.png" for name in _CAPTIONS}
     roc = {n: (x, y, measured.classes[n]["auc"][0]) for n, (x, y, _) in evaluation.curves.items()}
     drawn = [
@@ -84,23 +73,22 @@ def draw_figures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 
 def page(evaluation: Evaluation, drawn: Mapping[str, Path]) -> str:
     """Return the HTML page of an evaluation with its figures inside."""
-    title = f"{evaluation.card.name} {evaluation.card.version}: evaluation"
-    mark = " (synthetic)" if evaluation.is_synthetic else ""
     parts = [
-        f"<h1>{escape(title + mark)}</h1>",
-        *(f'<p class="notice">{escape(notice)}</p>' for notice in notices_of(evaluation)),
         _facts(evaluation),
         section(
-            "Scores", _overall(evaluation), _classes(evaluation), _figures(drawn, "roc", "confusion", "conditions")
+            "Scores",
+            _overall(evaluation),
+            _classes(evaluation),
+            figures_of(drawn, _CAPTIONS, "roc", "confusion", "conditions"),
         ),
-        section("Decisions", _figures(drawn, "decision")),
-        section("Calibration", _calibration(evaluation), _figures(drawn, "reliability")),
-        section("Faithfulness", _deletion(evaluation), _figures(drawn, "deletion")),
-        section("Features", _figures(drawn, "tsne")),
-        section("Training", _figures(drawn, "training")),
+        section("Decisions", figures_of(drawn, _CAPTIONS, "decision")),
+        section("Calibration", _calibration(evaluation), figures_of(drawn, _CAPTIONS, "reliability")),
+        section("Faithfulness", _deletion(evaluation), figures_of(drawn, _CAPTIONS, "deletion")),
+        section("Features", figures_of(drawn, _CAPTIONS, "tsne")),
+        section("Training", figures_of(drawn, _CAPTIONS, "training")),
         section("Left out", _omitted(evaluation)),
     ]
-    return html_page(title, parts)
+    return report_page(evaluation, parts)
 
 
 def _facts(evaluation: Evaluation) -> str:
@@ -169,7 +157,3 @@ def _deletion(evaluation: Evaluation) -> str:
 def _omitted(evaluation: Evaluation) -> str:
     items = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in evaluation.omitted.items()]
     return f"<ul>{''.join(items)}</ul>" if items else ""
-
-
-def _figures(drawn: Mapping[str, Path], *names: str) -> str:
-    return "\n".join(figure(drawn[name], _CAPTIONS[name]) for name in names if name in drawn)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import TypeVar
 
+from .atomic import new_folder
+from .bootstrap import Scored
+from .evaluation import StudentEvaluation
+
+Judged = TypeVar("Judged", bound=StudentEvaluation)
 PAGE = "report.html"
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -32,6 +38,35 @@ def check_report_folder(folder: Path | str) -> None:
         raise ValueError(f'"{folder.name}" cannot be written: no right to write into the folder above it.')
 
 
+def write_report_folder(
+    evaluation: Judged,
+    folder: Path | str,
+    *,
+    write_tables: Callable[[Judged, Path], None],
+    draw_figures: Callable[[Judged, Path], dict[str, Path]],
+    page: Callable[[Judged, Mapping[str, Path]], str],
+) -> Path:
+    """Return the new ``folder`` with ``report.html``, ``scores.json``, CSV tables and PNG figures.
+
+    The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
+    ``check_report_folder``.
+    """
+    check_report_folder(folder)
+    with new_folder(folder) as temporary:
+        write_tables(evaluation, temporary)
+        drawn = draw_figures(evaluation, temporary)
+        (temporary / PAGE).write_text(page(evaluation, drawn), encoding="utf-8")
+    return Path(folder).resolve()
+
+
+def report_page(evaluation: StudentEvaluation, parts: Iterable[str]) -> str:
+    """Return the HTML page of ``parts`` below the title of an evaluation and the notices that belong to it."""
+    title = f"{evaluation.title}: evaluation"
+    mark = " (synthetic)" if evaluation.is_synthetic else ""
+    notices = (f'<p class="notice">{escape(notice)}</p>' for notice in evaluation.notices())
+    return html_page(title, [f"<h1>{escape(title + mark)}</h1>", *notices, *parts])
+
+
 def html_page(title: str, parts: Iterable[str]) -> str:
     """The page of HTML ``parts``; ``title`` is plain text."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
@@ -51,10 +86,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>\n{top}{body}\n</table>"
 
 
-def interval(scored: tuple[float, float, float]) -> str:
+def interval(scored: Scored) -> str:
     """A score with the ends of its interval: value, low, high."""
     value, low, high = scored
     return f"{value:.3f} <small>({low:.3f} to {high:.3f})</small>"
+
+
+def figures_of(drawn: Mapping[str, Path], captions: Mapping[str, str], *names: str) -> str:
+    """The figures of these names, as far as they were drawn, each with its caption."""
+    return "\n".join(figure(drawn[name], captions[name]) for name in names if name in drawn)
 
 
 def figure(path: Path, caption: str) -> str:

@@ -17,7 +17,8 @@ from .deletion import FRACTIONS, MOST, RANDOM, area_under
 from .finding import NOT_A_MEDICAL_DEVICE
 
 if TYPE_CHECKING:
-    from .evaluation import ConditionScores, Evaluation, Scored
+    from .bootstrap import Scored
+    from .evaluation import ConditionScores, Evaluation
 
 FORMAT = 1
 Row = Sequence[Any]
@@ -39,7 +40,7 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     card, cohort, part, readings = evaluation.card, evaluation.cohort, evaluation.part, evaluation.readings
     return {
         "format": FORMAT,
-        "notices": notices_of(evaluation),
+        "notices": evaluation.notices(),
         "synthetic": evaluation.is_synthetic,
         "student": {
             "name": card.name,
@@ -67,12 +68,6 @@ def scores_of(evaluation: Evaluation) -> dict[str, Any]:
         "device": evaluation.device,
         "seconds": round(evaluation.seconds, 2),
     }
-
-
-def notices_of(evaluation: Evaluation) -> list[str]:
-    """Every sentence that must stand beside the numbers."""
-    synthetic = ["The cases are synthetic patients: no patient was examined."] if evaluation.cohort.synthetic else []
-    return [NOT_A_MEDICAL_DEVICE, *synthetic, evaluation.card.limitations, *evaluation.part.warnings]
 
 
 def deletion_summary(evaluation: Evaluation) -> dict[str, Any]:

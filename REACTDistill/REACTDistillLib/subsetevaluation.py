@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .cohort import Cohort
-from .evaluation import Scored
-from .heldout import Part, Subject
+from .bootstrap import Scored
+from .evaluation import StudentEvaluation
 from .segmentationscores import MissedRule
 from .subsetreadings import SubsetReadings
-
-if TYPE_CHECKING:
-    from .card import Card
 
 
 @dataclass(frozen=True)
@@ -38,32 +33,16 @@ class SubsetConfig:
     command: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class SubsetEvaluation:
-    """Everything that the report shows.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SubsetEvaluation(StudentEvaluation):
+    """Everything that the report of a segmenting student shows.
 
     ``summary``: see ``subsetscores.summary_scores``, with intervals; ``beside`` has the same of other students, by
     title. ``targets``: the region of a case that was the truth of each class.
     """
 
-    card: Card
-    cohort: Cohort
-    subject: Subject
-    part: Part
     config: SubsetConfig
     targets: Mapping[str, str]
     readings: SubsetReadings
     summary: Mapping[str, Scored]
     beside: Mapping[str, Mapping[str, Scored]]
-    device: str
-    seconds: float
-
-    @property
-    def is_synthetic(self) -> bool:
-        """True when the cases, or those the student was trained on, are no patients."""
-        return self.cohort.synthetic or self.card.is_synthetic
-
-    @property
-    def title(self) -> str:
-        """Name and version of the student."""
-        return f"{self.card.name} {self.card.version}"

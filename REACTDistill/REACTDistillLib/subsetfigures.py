@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from .figures import COLORS, GRAY, draw
 from .subsetoverlays import Overlay
-from .subsetscores import Subset, SubsetTable, mean_by_level, mean_of_cases, subset_name
+from .subsetscores import Subset, SubsetTable, mean_of_cases, subset_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Scored = tuple[float, float, float]
+    from .bootstrap import Scored
+
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _PANEL_INCH = 2.1
 
@@ -110,11 +111,6 @@ def shown_subsets(overlay: Overlay) -> list[Subset]:
     """All sequences together, then each alone: what a figure has room for."""
     largest = max(overlay.predicted, key=len)
     return [largest, *(subset for subset in overlay.predicted if len(subset) == 1 and subset != largest)]
-
-
-def level_scores(table: SubsetTable) -> NDArray[np.float64]:
-    """Mean Dice (L, R) by number of sequences and region, for tables and figures."""
-    return mean_by_level(mean_of_cases(table.dice), table.subsets)
 
 
 def _paint_slice(axes: Axes, overlay: Overlay, subset: Subset) -> None:

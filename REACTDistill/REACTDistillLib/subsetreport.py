@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import figures, subsetfigures
-from .atomic import new_folder
-from .finding import NOT_A_MEDICAL_DEVICE
-from .reportpage import PAGE, check_report_folder, figure, html_page, interval, section, table
+from .reportpage import figure, figures_of, interval, report_page, section, table, write_report_folder
 from .segmentationscores import empty_rule
 from .subsetscores import AURC_DEFINITION, mean_of_cases, subset_name
-from .subsettables import notices_of, write_tables
+from .subsettables import write_tables
 from .traininglog import training_lines
 
 if TYPE_CHECKING:
-    from .evaluation import Scored
+    from .bootstrap import Scored
     from .subsetevaluation import SubsetEvaluation
 
 _CAPTIONS = {
@@ -32,23 +30,13 @@ _OVERLAY_CAPTION = "Truth and prediction on the slice with most of the first reg
 
 
 def write_subset_report(evaluation: SubsetEvaluation, folder: Path | str) -> Path:
-    """Return the new ``folder`` with ``report.html``, ``scores.json``, CSV tables and PNG figures.
-
-    The page holds its figures and loads nothing. The folder appears complete or not at all; ValueError as
-    ``check_report_folder``.
-    """
-    check_report_folder(folder)
-    with new_folder(folder) as temporary:
-        write_tables(evaluation, temporary)
-        drawn = draw_figures(evaluation, temporary)
-        (temporary / PAGE).write_text(page(evaluation, drawn), encoding="utf-8")
-    return Path(folder).resolve()
+    """Write the report of a segmenting student; see ``reportpage.write_report_folder``."""
+    return write_report_folder(evaluation, folder, write_tables=write_tables, draw_figures=draw_figures, page=page)
 
 
 def draw_figures(evaluation: SubsetEvaluation, folder: Path) -> dict[str, Path]:
     """Return the path of each figure by name."""
-    note = f"{'Synthetic patients. ' if evaluation.cohort.synthetic else ''}{NOT_A_MEDICAL_DEVICE}"
-    readings = evaluation.readings
+    note, readings = evaluation.figure_note, evaluation.readings
     students = {evaluation.title: evaluation.summary, **evaluation.beside}
     drawn = {
         "levels": subsetfigures.draw_levels(_levels(students), folder / "levels.png", note),
@@ -84,22 +72,18 @@ def _areas(students: Mapping[str, Mapping[str, Scored]]) -> dict[str, dict[str, 
 
 def page(evaluation: SubsetEvaluation, drawn: Mapping[str, Path]) -> str:
     """Return the HTML page of an evaluation with its figures inside."""
-    title = f"{evaluation.title}: evaluation"
-    mark = " (synthetic)" if evaluation.is_synthetic else ""
     overlays = [figure(path, _OVERLAY_CAPTION) for name, path in drawn.items() if name.startswith("overlay_")]
     rules = [empty_rule(evaluation.config.missed), AURC_DEFINITION]
     parts = [
-        f"<h1>{escape(title + mark)}</h1>",
-        *(f'<p class="notice">{escape(notice)}</p>' for notice in notices_of(evaluation)),
         _facts(evaluation),
-        section("In one number", _summary(evaluation), _figures(drawn, "levels", "aurc")),
+        section("In one number", _summary(evaluation), figures_of(drawn, _CAPTIONS, "levels", "aurc")),
         section("By subset", _subsets(evaluation), *(f"<p>{escape(rule)}</p>" for rule in rules)),
-        section("Subsets in colors", _figures(drawn, "subsets")),
+        section("Subsets in colors", figures_of(drawn, _CAPTIONS, "subsets")),
         section("Other students", _beside(evaluation)),
         section("Slices", *overlays),
-        section("Training", _figures(drawn, "training")),
+        section("Training", figures_of(drawn, _CAPTIONS, "training")),
     ]
-    return html_page(title, parts)
+    return report_page(evaluation, parts)
 
 
 def _facts(evaluation: SubsetEvaluation) -> str:
@@ -160,7 +144,3 @@ def _beside(evaluation: SubsetEvaluation) -> str:
     students = {evaluation.title: evaluation.summary, **evaluation.beside}
     rows = [[escape(title), *(interval(scores[name]) for name in names)] for title, scores in students.items()]
     return table(["student", *(shown_name(name) for name in names)], rows)
-
-
-def _figures(drawn: Mapping[str, Path], *names: str) -> str:
-    return "\n".join(figure(drawn[name], _CAPTIONS[name]) for name in names if name in drawn)

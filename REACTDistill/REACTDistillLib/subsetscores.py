@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import resamples
+from .bootstrap import Scored, resamples
 
 Subset = tuple[str, ...]
 Array = NDArray[np.float64]
@@ -136,7 +136,7 @@ def subset_scores(table: SubsetTable) -> dict[str, float]:
 
 def summary_intervals(
     table: SubsetTable, *, samples: int = 1000, level: float = 0.95, seed: int = 0
-) -> dict[str, tuple[float, float, float]]:
+) -> dict[str, Scored]:
     """Each of ``subset_scores`` with its percentile interval: value, low, high; patients drawn with replacement.
 
     Of few patients it is too narrow, and it says nothing of other seeds of training. ValueError for a level or a number

@@ -23,12 +23,6 @@ FORMAT = 1
 Row = Sequence[Any]
 
 
-def notices_of(evaluation: SubsetEvaluation) -> list[str]:
-    """Every sentence that must stand beside the numbers."""
-    synthetic = ["The cases are synthetic patients: no patient was examined."] if evaluation.cohort.synthetic else []
-    return [NOT_A_MEDICAL_DEVICE, *synthetic, evaluation.card.limitations, *evaluation.part.warnings]
-
-
 def write_tables(evaluation: SubsetEvaluation, folder: Path) -> None:
     """Write ``scores.json``, ``cases.csv`` (each case, subset and region) and ``subsets.csv`` (means over cases)."""
     content = json.dumps(scores_of(evaluation), indent=1, allow_nan=False)
@@ -45,7 +39,7 @@ def scores_of(evaluation: SubsetEvaluation) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "task": "segment",
-        "notices": notices_of(evaluation),
+        "notices": evaluation.notices(),
         "synthetic": evaluation.is_synthetic,
         "student": {
             "name": card.name,
