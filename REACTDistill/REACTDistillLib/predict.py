@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .case import Case
 from .finding import Finding
@@ -51,14 +51,12 @@ def predict(
     _check_class(shown_class, student.card)
     import torch
 
-    from .recipes import recipe_named
+    from .recipes import PredictOptions, recipe_named
 
-    wishes: dict[str, Any] = {"shown_class": shown_class, "heat_map_mm": heat_map_mm}
-    if student.card.task == "segment":
-        wishes = {"reference": reference, "with_probabilities": with_probabilities}
+    options = PredictOptions(shown_class, heat_map_mm, reference, with_probabilities)
     try:
         finding = recipe_named(student.card.recipe).predict(
-            student, case, progress=progress or silent, memory=memory or Memory(), **wishes
+            student, case, options, progress=progress or silent, memory=memory or Memory()
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(

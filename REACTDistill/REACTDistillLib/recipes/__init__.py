@@ -108,6 +108,22 @@ class Judgment:
     memory: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PredictOptions:
+    """What may be asked of a prediction; each recipe reads what concerns its task.
+
+    A student that grades: heat map and importance are for ``shown_class``, None for the predicted one; the heat map has
+    voxels of the source that lie at most ``heat_map_mm`` apart, or all. A student that segments: masks are on the grid
+    of the sequence ``reference``, None for the one with the smallest voxels; ``with_probabilities`` adds its
+    probability maps.
+    """
+
+    shown_class: str | None = None
+    heat_map_mm: float = 0.0
+    reference: str | None = None
+    with_probabilities: bool = False
+
+
 def preparation_of(card: Card) -> Preparation:
     """The preparation that a student was trained with."""
     return Preparation(
@@ -163,20 +179,9 @@ class Recipe(Protocol):
         """What the card tells of a trained student: fitted on the validation samples, scored on the held-out ones."""
 
     def predict(
-        self,
-        student: Student,
-        case: Case,
-        *,
-        progress: ProgressCallback,
-        shown_class: str | None,
-        heat_map_mm: float,
-        memory: Memory,
+        self, student: Student, case: Case, options: PredictOptions, *, progress: ProgressCallback, memory: Memory
     ) -> Finding:
-        """What the student says of the case; heat map and importance for ``shown_class``, None for the predicted one.
-
-        The heat map has voxels of the source that lie at most ``heat_map_mm`` apart, or all. What is slow to make and
-        rests on few things goes through ``memory``.
-        """
+        """What the student says of the case; what is slow to make and rests on few things goes through ``memory``."""
 
     def get_ready(self, student: Student, case: Case, *, progress: ProgressCallback, memory: Memory) -> None:
         """Put into the ``memory`` what ``predict`` of this case makes before its network is asked."""

@@ -10,7 +10,7 @@ import torch
 
 from ...subsetsamples import sample_table
 from ...subsetscores import card_metrics
-from .. import Batch, Judgment, Networks, Preparation, Readout, Stage, Update
+from .. import Batch, Judgment, Networks, PredictOptions, Preparation, Readout, Stage, Update
 from .curriculum import Curriculum
 from .networks import CompositionalNet
 from .peakmemory import stated_memory
@@ -120,26 +120,17 @@ class CCSD:
         return probabilities_by_subset(student, case)
 
     def predict(
-        self,
-        student: Student,
-        case: Case,
-        *,
-        progress: ProgressCallback,
-        memory: Memory,
-        shown_class: str | None = None,
-        heat_map_mm: float = 0.0,
-        reference: str | None = None,
-        with_probabilities: bool = False,
+        self, student: Student, case: Case, options: PredictOptions, *, progress: ProgressCallback, memory: Memory
     ) -> Finding:
-        """As ``segmenting.segment`` says; ``shown_class`` and ``heat_map_mm`` are for graders."""
+        """The segmentation of the case, as ``segmenting.segment`` says."""
         from .segmenting import segment
 
         return segment(
             student,
             case,
             progress=progress,
-            reference=reference,
-            with_probabilities=with_probabilities,
+            reference=options.reference,
+            with_probabilities=options.with_probabilities,
             memory=memory,
         )
 

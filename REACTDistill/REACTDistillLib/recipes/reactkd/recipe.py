@@ -13,7 +13,7 @@ from ...calibration import softmax
 from ...distill import ramp_up, taught_by
 from ...judgedgrades import judged_grades
 from ...metrics import classification_scores
-from .. import Batch, Judgment, Networks, Preparation, Readout, Stage, Update
+from .. import Batch, Judgment, Networks, PredictOptions, Preparation, Readout, Stage, Update
 from .curriculum import Curriculum
 from .exam import get_ready
 from .grading import TASK, grade
@@ -140,16 +140,17 @@ class ReactKD:
         return network.evidence(features[0], sample["pools"])
 
     def predict(
-        self,
-        student: Student,
-        case: Case,
-        *,
-        progress: ProgressCallback,
-        shown_class: str | None,
-        heat_map_mm: float,
-        memory: Memory,
+        self, student: Student, case: Case, options: PredictOptions, *, progress: ProgressCallback, memory: Memory
     ) -> Finding:
-        return grade(student, case, progress=progress, shown_class=shown_class, heat_map_mm=heat_map_mm, memory=memory)
+        """The grade of the case, as ``grading.grade`` says."""
+        return grade(
+            student,
+            case,
+            progress=progress,
+            shown_class=options.shown_class,
+            heat_map_mm=options.heat_map_mm,
+            memory=memory,
+        )
 
     def get_ready(self, student: Student, case: Case, *, progress: ProgressCallback, memory: Memory) -> None:
         get_ready(student, case, progress=progress, memory=memory)
