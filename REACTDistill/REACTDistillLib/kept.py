@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .checkpoint import with_prefix
 from .cohort import CohortEntry
 from .deploy import Trained
 from .progress import ProgressCallback
-from .recipes import Batch, Preparation, Stage
+from .recipes import Batch, Preparation, Recipe, Stage
 from .student import tensors_sha256
 
 if TYPE_CHECKING:
@@ -66,9 +67,13 @@ def prepared(
     recipe, preparation = trained.recipe, trained.preparation
     samples = []
     for number, entry in enumerate(entries, start=1):
-        samples.append(kept.sample(entry, preparation, lambda: recipe.prepare(entry.load(), preparation)))  # noqa: B023
+        samples.append(kept.sample(entry, preparation, partial(_prepared, recipe, entry, preparation)))
         progress(f"prepare {name.replace('_', ' ')}", number, len(entries))
     return samples
+
+
+def _prepared(recipe: Recipe, entry: CohortEntry, preparation: Preparation) -> Batch:
+    return recipe.prepare(entry.load(), preparation)
 
 
 def taught(
@@ -78,6 +83,6 @@ def taught(
     weights = said.weights_sha256()
     result = []
     for number, (entry, sample) in enumerate(zip(entries, samples, strict=True), start=1):
-        result.append({**sample, **kept.taught(entry, weights, lambda: said.of(sample))})  # noqa: B023
+        result.append({**sample, **kept.taught(entry, weights, partial(said.of, sample))})
         progress(f"teach {said.stage.name}", number, len(samples))
     return result

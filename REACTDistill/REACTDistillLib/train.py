@@ -94,21 +94,7 @@ class _Run:
         saved = self.processes.together(self._restored)
         names = [stage.name for stage, _ in plan]
         for stage, epochs in plan[names.index(self.state.stage) if saved else 0 :]:
-            samples = self.processes.together(lambda: self._samples_for(stage))  # noqa: B023
-            batches = Batches(self.trained, samples, self.processes, stage)
-            steps = epochs * len(batches)
-            updates = StageUpdates(stage, self.networks, self.trained.config, self.processes, steps)
-            if saved:
-                updates.restore(under_prefix("optimizer", saved), self.state.sums)
-                saved = {}
-            else:
-                self._begin(stage)
-            while self.state.epoch < epochs:
-                self._train_epoch(stage, updates, batches)
-                self._close_epoch(stage, updates)
-                self.processes.first(lambda: self.progress(self.state.stage, self.state.epoch, epochs))  # noqa: B023
-            updates.leave_training()
-            load_weights(self.networks[stage.network], self.best, "best weights")
+            self._train_stage(stage, epochs, saved)
 
     def finish(self) -> None:
         """Score the best weights of all networks and write the student file."""
@@ -116,6 +102,23 @@ class _Run:
         if "student" in scores:
             deploy(self.trained, self.samples, self.folder)
         self.folder.finish(scores)
+
+    def _train_stage(self, stage: Stage, epochs: int, saved: dict[str, Tensor]) -> None:
+        """Train one stage from its beginning, or on from the tensors ``saved`` in a checkpoint, which it uses up."""
+        samples = self.processes.together(lambda: self._samples_for(stage))
+        batches = Batches(self.trained, samples, self.processes, stage)
+        updates = StageUpdates(stage, self.networks, self.trained.config, self.processes, epochs * len(batches))
+        if saved:
+            updates.restore(under_prefix("optimizer", saved), self.state.sums)
+            saved.clear()  # they are of this stage only, and as large as networks and optimizers together
+        else:
+            self._begin(stage)
+        while self.state.epoch < epochs:
+            self._train_epoch(stage, updates, batches)
+            self._close_epoch(stage, updates)
+            self.processes.first(lambda: self.progress(self.state.stage, self.state.epoch, epochs))
+        updates.leave_training()
+        load_weights(self.networks[stage.network], self.best, "best weights")
 
     def _begin(self, stage: Stage) -> None:
         self.state = _State(stage.name, lines=self.state.lines)
