@@ -169,6 +169,20 @@ def test_an_untouched_earlier_result_is_replaced_in_its_place(scene) -> None:
     assert len(slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode")) == 1
 
 
+def test_nothing_of_a_saved_probability_map_stays_when_the_next_result_takes_its_place(scene) -> None:
+    from REACTDistillLib.steps import result_of
+    from REACTDistillScene.tumorresults import showSegmentationInSteps
+
+    node = imageNode()
+    colors = scene.GetNumberOfNodesByClass("vtkMRMLColorNode")
+    first = result_of(showSegmentationInSteps(finding(node, maps=True), node, given=GIVEN))
+    assert first.probabilityMaps["TC"].AddDefaultStorageNode()  # what saving the scene does
+    steps = showSegmentationInSteps(finding(node), node, given=GIVEN, output=first.segmentation, earlier=first)
+    result_of(steps)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeArchetypeStorageNode") == 0
+    assert scene.GetNumberOfNodesByClass("vtkMRMLColorNode") == colors
+
+
 @pytest.mark.parametrize("work", ["drawn", "other segment"])
 def test_a_segmentation_with_work_of_the_user_is_left_alone(scene, work) -> None:
     import slicer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ctk
 import slicer
 
-from .results import RESULT_ATTRIBUTE
+from .resultnodes import RESULT_ATTRIBUTE
 from .tables import fillTable
 from .translation import tr as _
 from .uifiles import loadSection

@@ -14,8 +14,9 @@ from REACTDistillLib.steps import result_of
 
 from .colors import addAttentionColors, addGraphColors
 from .graphmodel import addGraphModel, graphPolyData
-from .hierarchy import placeBeside, removeItem
-from .layers import ATTENTION_ATTRIBUTE, takeOutOfSlices
+from .hierarchy import placeBeside
+from .layers import ATTENTION_ATTRIBUTE
+from .resultnodes import markResult, removeWithOwned
 from .tables import fillFindingTable, fillRegionTable
 from .transforms import mapPoints
 from .translation import tr as _
@@ -23,8 +24,6 @@ from .volumes import localIjkToRas, setDisplay
 
 if TYPE_CHECKING:
     from REACTDistillLib.finding import Finding
-
-RESULT_ATTRIBUTE = "REACTDistill.Result"
 
 Make = Callable[[str, Mapping[str, Any]], Any]
 Update = Callable[[Any, "Finding", Any, NDArray[np.floating]], None]
@@ -82,7 +81,8 @@ def showFindingInSteps(
                 if field not in nodes:
                     nodes[field] = make(f"{name}{suffix}", nodes)
                 update(nodes[field], finding, ctVolume, worldToLocal)
-                _mark(nodes[field], finding)
+                markResult(nodes[field], finding)
+                nodes[field].SetAttribute("REACTDistill.Class", finding.predicted_class)
                 if field not in kept and not nodes[field].IsA("vtkMRMLColorNode"):
                     placeBeside(nodes[field], ctVolume)
                 if not kept:  # nodes that are shown already must never tell of two Findings
@@ -102,14 +102,8 @@ def _checkPresent(ctVolume: Any) -> None:
 
 def removeFinding(nodes: FindingNodes) -> None:
     """Remove the nodes of a Finding with their display, color and storage nodes; nodes already gone are no error."""
-    present = [node for node in nodes.present() if slicer.mrmlScene.IsNodePresent(node)]
-    if nodes.attention in present:
-        # A shown foreground is taken out first: the application would put another volume in its place.
-        takeOutOfSlices(nodes.attention)
-    for node in present:
-        removeItem(node)
-        for owned in [*_displayNodes(node), *_storageNodes(node), node]:
-            slicer.mrmlScene.RemoveNode(owned)
+    for node in nodes.present():
+        removeWithOwned(node)
 
 
 def _worldToLocal(finding: Finding, ctVolume: Any) -> NDArray[np.floating]:
@@ -188,29 +182,9 @@ _PARTS: tuple[tuple[str, str, Make, Update], ...] = (
 )
 
 
-def _mark(node: Any, finding: Finding) -> None:
-    node.SetAttribute(RESULT_ATTRIBUTE, "1")
-    node.SetAttribute("REACTDistill.Student", finding.provenance.student)
-    node.SetAttribute("REACTDistill.StudentVersion", finding.provenance.student_version)
-    node.SetAttribute("REACTDistill.Class", finding.predicted_class)
-    node.SetDescription(" ".join(finding.notices()))
-
-
 def _freeName(wanted: str) -> str:
     name, number = wanted, 0
     while slicer.mrmlScene.GetFirstNodeByName(name) is not None:
         number += 1
         name = f"{wanted} {number}"
     return name
-
-
-def _displayNodes(node: Any) -> list[Any]:
-    if not node.IsA("vtkMRMLDisplayableNode"):
-        return []
-    shown = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
-    return [display for display in shown if display is not None]
-
-
-def _storageNodes(node: Any) -> list[Any]:
-    stored = [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
-    return [storage for storage in stored if storage is not None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from .readiness import offerImagesOnly
-from .results import RESULT_ATTRIBUTE
+from .resultnodes import RESULT_ATTRIBUTE
 from .sequenceguess import SEQUENCE_LABELS, SEQUENCES, guessAmong, labelsOf
 from .translation import tr as _
 

@@ -14,14 +14,14 @@ from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Grid, Volume
 
 from .colors import addAttentionColors
-from .hierarchy import placeBeside, removeItem
-from .layers import ATTENTION_ATTRIBUTE, takeOutOfSlices
-from .results import RESULT_ATTRIBUTE
+from .hierarchy import placeBeside
+from .layers import ATTENTION_ATTRIBUTE
+from .resultnodes import RESULT_ATTRIBUTE, markResult, removeWithOwned
 from .sequenceguess import SEQUENCES, labelsOf
 from .tables import fillTable, provenanceRows
 from .transforms import transformToWorld
 from .translation import tr as _
-from .tumorsegments import isUntouchedResult, removeSegmentation, replaceSegments, tumorSegmentationInSteps
+from .tumorsegments import isUntouchedResult, replaceSegments, tumorSegmentationInSteps
 from .volumes import localIjkToRas, setDisplay
 
 if TYPE_CHECKING:
@@ -71,23 +71,23 @@ def showSegmentationInSteps(
         raise ValueError(_("The student made no segmentation; choose one that segments brain tumors."))
     moved = _moved(finding, referenceNode)
     name = _("{volume} tumor segmentation").format(volume=referenceNode.GetName())
-    made: list[Any] = []
+    fresh: Any = None
+    maps: dict[str, Any] = {}
     isDone = False
     try:
         masks = {region: _movedVolume(mask, moved) for region, mask in said.masks.items()}
         fresh = yield from tumorSegmentationInSteps(masks, referenceNode, name=name)
-        made.append(fresh)
-        maps = {}
         for region, volume in (said.probability_maps or {}).items():
             maps[region] = _mapNode(f"{fresh.GetName()} {region}", _movedVolume(volume, moved), referenceNode)
-            made.append(maps[region])
             yield
         # From here on without a pause: nobody sees a segmentation of one result beside the numbers of another.
         nodes = _settled(finding, referenceNode, fresh, maps, given, output, earlier or SegmentationNodes())
         isDone = True
     finally:
         if not isDone:
-            _removeAll(made)
+            _removeMaps(maps)
+            if fresh is not None:
+                removeWithOwned(fresh)
     return nodes
 
 
@@ -108,7 +108,7 @@ def _settled(
         if wasEmpty:
             placeBeside(output, referenceNode)
         if output is earlier.segmentation:
-            _removeAll([node for node in earlier.probabilityMaps.values() if node is not None])
+            _removeMaps(earlier.probabilityMaps)
             table = earlier.table if earlier.table and slicer.mrmlScene.IsNodePresent(earlier.table) else None
     else:
         placeBeside(fresh, referenceNode)
@@ -118,7 +118,7 @@ def _settled(
         placeBeside(table, referenceNode)
     fillTable(table, _columns(finding, given, when=datetime.now()))
     for node in (segmentation, table, *maps.values()):
-        _mark(node, finding)
+        markResult(node, finding)
     return SegmentationNodes(segmentation, table, dict(maps))
 
 
@@ -167,24 +167,11 @@ def _mapNode(name: str, volume: Volume, referenceNode: Any) -> Any:
     return node
 
 
-def _mark(node: Any, finding: Finding) -> None:
-    node.SetAttribute(RESULT_ATTRIBUTE, "1")
-    node.SetAttribute("REACTDistill.Student", finding.provenance.student)
-    node.SetAttribute("REACTDistill.StudentVersion", finding.provenance.student_version)
-    node.SetDescription(" ".join(finding.notices()))
-
-
-def _removeAll(nodes: list[Any]) -> None:
-    for node in nodes:
-        if not slicer.mrmlScene.IsNodePresent(node):
-            continue
-        if node.IsA("vtkMRMLSegmentationNode"):
-            removeSegmentation(node)
-            continue
-        takeOutOfSlices(node)  # the application would put another volume in its place
-        display = node.GetDisplayNode()
-        removeItem(node)
-        colors = None if display is None else display.GetColorNode()
-        for one in (colors, display, node):
-            if one is not None:
-                slicer.mrmlScene.RemoveNode(one)
+def _removeMaps(maps: Mapping[str, Any]) -> None:
+    """Remove probability maps, as far as they are still there, each with the color table made for it."""
+    for node in maps.values():
+        if node is not None and slicer.mrmlScene.IsNodePresent(node):
+            colors = node.GetDisplayNode() and node.GetDisplayNode().GetColorNode()
+            removeWithOwned(node)
+            if colors is not None:
+                removeWithOwned(colors)

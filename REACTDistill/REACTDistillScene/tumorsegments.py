@@ -7,12 +7,11 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
-import slicer
 import vtk
 from REACTDistillLib.volume import Volume
 from vtk.util.numpy_support import vtk_to_numpy
 
-from .hierarchy import removeItem
+from .resultnodes import removeWithOwned
 from .segmentmasks import maskFromSegment
 from .segments import segmentationInSteps
 from .translation import tr as _
@@ -77,15 +76,7 @@ def replaceSegments(segmentation: Any, fresh: Any) -> None:
     if segmentation.GetDisplayNode() is None:
         segmentation.CreateDefaultDisplayNodes()
         segmentation.GetDisplayNode().SetOpacity2DFill(_FILL_OPACITY)
-    removeSegmentation(fresh)
-
-
-def removeSegmentation(segmentation: Any) -> None:
-    """Remove a segmentation with its display nodes."""
-    removeItem(segmentation)
-    displays = [segmentation.GetNthDisplayNode(index) for index in range(segmentation.GetNumberOfDisplayNodes())]
-    for node in [*filter(None, displays), segmentation]:
-        slicer.mrmlScene.RemoveNode(node)
+    removeWithOwned(fresh)
 
 
 def isUntouchedResult(segmentation: Any) -> bool:
