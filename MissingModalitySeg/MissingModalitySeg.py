@@ -49,7 +49,9 @@ class MissingModalitySeg(ScriptedLoadableModule):
             "after contrast agent, T2 and FLAIR, and says what each missing one costs. Research software, not a "
             'medical device. See the <a href="{url}">documentation</a>.'
         ).format(url="https://github.com/REACTDistill/REACTDistill")
-        parent.acknowledgementText = _("Students teach themselves from all sequences to few by the CCSD method.")
+        parent.acknowledgementText = _(
+            "Method: CCSD (arXiv 2511.14599), self-distillation from the full set of sequences to its subsets."
+        )
 
 
 @parameterNodeWrapper

@@ -82,7 +82,7 @@ class REACTDistillLogic(ScriptedLoadableModuleLogic):
         ctVolume,
         segmentation,
         liverSegmentId,
-        tumorSegmentId=None,
+        tumorSegmentIds=(),
         student=None,
         *,
         petVolume=None,
@@ -92,19 +92,29 @@ class REACTDistillLogic(ScriptedLoadableModuleLogic):
     ):
         """Grade and show the result; returns (Finding, FindingNodes).
 
-        ``tumorSegmentId`` is a segment ID, a list of them or None; ``student`` a path or None for the demo student;
-        ``shownClass`` the class that the heat map is made for, None for the one predicted.
-        ``progress(stage, done, total)`` is called between steps. Blocks until done; ValueError if inputs do not fit.
+        ``tumorSegmentIds`` is a list of segment IDs, a single one or None; ``student`` a path or None for the demo
+        student; ``shownClass`` the class that the heat map is made for, None for the one predicted.
+        ``progress(stage, done, total)`` is called between steps. Works in a child process and blocks until it is done;
+        ValueError if the inputs do not fit.
         """
-        from REACTDistillLib.predict import predict
         from REACTDistillLib.shipped import demo_student
-        from REACTDistillScene.cases import caseFromNodes
-        from REACTDistillScene.results import showFinding
+        from REACTDistillScene.blockingjob import runBlocking
+        from REACTDistillScene.gradejob import GradeInputs, GradeWork
 
-        case = caseFromNodes(ctVolume, segmentation, liverSegmentId, tumorSegmentId, petVolume=petVolume)
-        student = student or demo_student("grade")
-        finding = predict(case, student, device=device, progress=progress, shown_class=shownClass)
-        return finding, showFinding(finding, ctVolume)
+        results = []
+        inputs = GradeInputs(
+            ctVolume,
+            petVolume,
+            segmentation,
+            liverSegmentId,
+            (tumorSegmentIds,) if isinstance(tumorSegmentIds, str) else tuple(tumorSegmentIds or ()),
+            student or demo_student("grade"),
+            device,
+            shownClass or "",
+        )
+        work = GradeWork(inputs, lambda _work, finding, nodes: results.append((finding, nodes)))
+        runBlocking(work, progress=progress)
+        return results[0]
 
 
 class REACTDistillWidget(PanelWidget, ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -167,7 +167,7 @@ def test_the_scene_gives_the_same_numbers_to_the_last_bit(ircadb, ircadb_finding
 
     bootHeadless()
     import slicer
-    from REACTDistillScene.cases import caseFromNodes
+    from node_cases import caseFromNodes
     from REACTDistillScene.segments import segmentationFromMasks
     from REACTDistillScene.volumes import nodeFromVolume
 

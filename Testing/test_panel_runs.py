@@ -23,9 +23,11 @@ from hostpanel import (  # noqa: F401
     temporaryFiles,
     withAndWithoutMainWindow,
 )
+from node_cases import caseFromNodes
+from REACTDistillLib.predict import predict
 
 
-def test_apply_shows_what_the_logic_says_and_leaves_no_file(host, panel, phantom, student) -> None:
+def test_apply_shows_what_the_student_says_as_the_logic_does_and_leaves_no_file(host, panel, phantom, student) -> None:
     import slicer
 
     ctVolume, segmentation = phantom
@@ -34,9 +36,11 @@ def test_apply_shows_what_the_logic_says_and_leaves_no_file(host, panel, phantom
     run(host, panel)
     parameters = panel._parameterNode
     assert panel.panel.bar.status.startswith("Done in ")
-    finding, _ = panel.module.REACTDistillLogic().process(
+    finding = predict(caseFromNodes(ctVolume, segmentation, "liver", "tumor"), str(student), device="cpu")
+    console, _ = panel.module.REACTDistillLogic().process(
         ctVolume, segmentation, "liver", "tumor", str(student), device="cpu"
     )
+    assert console.probabilities == finding.probabilities
     bars = panel.ui.probabilityTable
     shown = {bars.item(row, 0).text(): bars.cellWidget(row, 1).value for row in range(bars.rowCount)}
     assert shown == pytest.approx({name: 1000 * value for name, value in finding.probabilities.items()}, abs=1)

@@ -6,10 +6,10 @@ import pytest
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
+from node_cases import caseFromNodes
 from REACTDistillLib.files import read_volume
 from REACTDistillLib.geometry import mask_box
 from REACTDistillLib.volume import Volume
-from REACTDistillScene.cases import caseFromNodes
 from REACTDistillScene.headless import bootHeadless
 from REACTDistillScene.segments import segmentationFromMasks
 from REACTDistillScene.volumes import nodeFromVolume

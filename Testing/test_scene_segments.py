@@ -5,8 +5,8 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import slicer
 import vtk
+from node_cases import caseFromNodes
 from REACTDistillLib.volume import Box, Volume
-from REACTDistillScene.cases import caseFromNodes
 from REACTDistillScene.segmentmasks import maskFromSegment, unionOfMasks
 from REACTDistillScene.segments import segmentationFromMasks
 from REACTDistillScene.volumes import nodeFromVolume

@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 from REACTDistillLib import student as student_module
 from REACTDistillLib.card import Card, StudentFileError
-from REACTDistillLib.student import load_student, read_card, resolve_device, save_student, tensors_sha256
+from REACTDistillLib.device import resolve_device
+from REACTDistillLib.student import load_student, read_card, save_student, tensors_sha256
 from student_samples import draft, network, student_path, tiny_recipe
 
 __all__ = ["student_path", "tiny_recipe"]  # fixtures

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("reactdistill: Interrupted.", file=sys.stderr)
         return 130
-    except (ValueError, Cancelled, OSError, MemoryError) as error:
+    except (ValueError, Cancelled, OSError, MemoryError, ModuleNotFoundError) as error:
         sentence = sentence_of(error)
         if getattr(options, "progress", "text") == "json":
             write_event("error", message=sentence)

@@ -103,6 +103,7 @@ def _card(trained: Trained, judgment: Judgment) -> Card:
             "seed": config.seed,
             "fold": config.fold,
             "software_version": __version__,
+            **({"settings": dict(preparation.training)} if preparation.training else {}),
         },
         licence="Apache-2.0",
         intended_use="Demonstration of the software." if cohort.synthetic else "Research.",

@@ -29,6 +29,9 @@ def _evidence(options: argparse.Namespace, text_progress: ProgressCallback) -> N
     from .evidence import evidence, tables_text
     from .recipes import recipe_named
 
+    for name in ("folds", "seeds", "jobs"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be 1 or more, got {getattr(options, name)}.")
     recipe_named(options.recipe)
     plans = import_module(f".recipes.{options.recipe}.ablation", __package__).PLANS
     if options.plan not in plans:

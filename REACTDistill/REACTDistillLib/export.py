@@ -183,11 +183,13 @@ def _network_data_format(network: GradeStudent, card: Card) -> dict[str, Any]:
     features = _pool_shape_kji(network, card)
     channels = network.cbam.channel.grow.out_channels
     classes = [_inert(name) for name in card.classes]
-    sequences = [_inert(f"prepared {name}") for name in (*card.sequences["required"], *card.sequences["optional"])]
+    names = (*card.sequences["required"], *card.sequences["optional"])
+    sequences, there = [_inert(f"prepared {name}") for name in names], [_inert(f"{name} is there") for name in names]
     return {
         "inputs": {
             "image": {**_tensor("image", list(card.grid_shape_kji), sequences), "modality": "CT"},
             "pools": _tensor("probabilities", features, list(POOLS), value_range=[0, 1]),
+            **({PRESENT: _tensor("probabilities", [], there, value_range=[0, 1])} if len(there) > 1 else {}),
         },
         "outputs": {
             "pred": _tensor("logits", [], classes),

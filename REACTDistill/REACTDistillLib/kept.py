@@ -73,7 +73,11 @@ def prepared(
 
 
 def _prepared(recipe: Recipe, entry: CohortEntry, preparation: Preparation) -> Batch:
-    return recipe.prepare(entry.load(), preparation)
+    case = entry.load()  # names itself when it cannot be read
+    try:
+        return recipe.prepare(case, preparation)
+    except ValueError as error:
+        raise ValueError(f'case "{entry.id}" cannot be prepared: {error}') from error
 
 
 def taught(

@@ -229,9 +229,8 @@ def _projector(square: _Square) -> Iterator[_Projector]:
     try:
         import astra
     except ImportError as error:
-        sentence = (
-            'simulated low-dose CT needs the package "astra-toolbox"; install it by pip install reactdistill[train].'
-        )
+        package = "astra-toolbox" if error.name in (None, "astra") else error.name
+        sentence = f'simulated low-dose CT needs the package "{package}"; install it: pip install reactdistill[train].'
         raise ValueError(sentence) from error
     projector = _Projector(astra, square)
     try:

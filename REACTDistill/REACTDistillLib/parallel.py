@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from .device import resolve_device
 from .errors import sentence_of
 from .progress import Cancelled
 
@@ -123,9 +124,12 @@ def joined(device: str) -> Iterator[Processes]:
     """The processes that torchrun started, joined while the context lasts; one process when it did not start any.
 
     Each process computes on its own CUDA device when ``device`` is "cuda". Within another such context it is the same
-    group again. Raises ValueError when the processes cannot reach each other.
+    group again. Raises ValueError when the processes cannot reach each other, and as ``resolve_device``.
     """
     import torch
+
+    with met_alike():
+        device = resolve_device(device)
 
     count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if device == "cuda" and count > 1:

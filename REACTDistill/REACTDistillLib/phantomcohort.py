@@ -58,6 +58,9 @@ def write_phantom_cohort(
         raise ValueError(f'"{folder}" already exists and is not empty; name a new folder for the phantoms.')
     if count < folds:
         raise ValueError(f"A cohort of {folds} folds needs at least {folds} phantoms, got {count}.")
+    if unlabeled < 0 or min(shape_kji) < 1:
+        sizes = f"{unlabeled} and {tuple(shape_kji)}"
+        raise ValueError(f"there must be 0 or more phantoms without a label, of 1 voxel or more each way, got {sizes}.")
     drawn = _checked_kind(kind, unlabeled)
     fold_of = _folds(drawn, count, folds, seed) + [folds] * unlabeled
     whole = len(fold_of)

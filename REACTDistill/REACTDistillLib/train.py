@@ -210,6 +210,7 @@ def _opened(
     with met_alike():
         recipe = recipe_named(config.recipe)
         trained = Trained(cohort, config, recipe, _preparation(recipe, cohort, config))
+        _check_cases(cohort.entries, trained.preparation)
         unlabeled_train = any(stage.unlabeled for stage, _ in _plan(trained))
         parts = split_cohort(cohort, config, unlabeled_train=unlabeled_train)
         check_batch_size(config, len(parts.training), processes)
@@ -232,6 +233,22 @@ def _preparation(recipe: Recipe, cohort: Cohort, config: TrainingConfig) -> Prep
         raise ValueError(f"The settings do not fit the recipe {config.recipe}: {error}.") from error
 
 
+def _check_cases(entries: Sequence[CohortEntry], preparation: Preparation) -> None:
+    """Raise ValueError for a case that lacks what each needs, or for a sequence that no case has: a name misspelled."""
+    for entry in entries:
+        try:
+            preparation.check_case(entry.sequences, entry.regions)
+        except ValueError as error:
+            raise ValueError(f'case "{entry.id}": {error}') from error
+    found = {name for entry in entries for name in entry.sequences}
+    unknown = [name for name in preparation.sequences_in_training if name not in found]
+    if unknown:
+        raise ValueError(
+            f'No case of the cohort has the sequence "{unknown[0]}" that the settings name; there are '
+            f"{', '.join(sorted(found))}."
+        )
+
+
 def _plan(trained: Trained) -> list[tuple[Stage, int]]:
     """The stages to train and the epochs of each: a stage left out takes nothing from the epochs of the others."""
     stages = trained.recipe.stages(trained.preparation)
@@ -248,7 +265,10 @@ def _networks(trained: Trained, processes: Processes) -> dict[str, Module]:
     import torch
 
     torch.manual_seed(trained.config.seed)
-    networks = trained.recipe.networks(trained.preparation)
+    try:
+        networks = trained.recipe.networks(trained.preparation)
+    except TypeError as error:  # an unknown setting of a network is an unknown argument
+        raise ValueError(f'The settings of "network" do not fit: {error}.') from error
     for name, file in trained.config.weights.items():
         if name not in networks:
             raise ValueError(f'There is no network "{name}" to load weights into; there are {", ".join(networks)}.')
@@ -259,9 +279,12 @@ def _networks(trained: Trained, processes: Processes) -> dict[str, Module]:
         ):
             raise ValueError(f'The network "{name}" has a batch norm, which sees one process only; train it in one.')
         network.to(processes.device)
-        for tensor in [*network.parameters(), *network.buffers()]:
-            if tensor.dim() == 5:  # channels last makes 3D convolutions of few channels up to twice as fast on a CPU
-                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last_3d)
+        # Channels last makes 3D convolutions of few channels up to twice as fast on a CPU, but in bfloat16 the
+        # gradients of large kernels there are wrong (seen with torch 2.13).
+        if processes.device != "cpu" or trained.config.precision != "bfloat16":
+            for tensor in [*network.parameters(), *network.buffers()]:
+                if tensor.dim() == 5:
+                    tensor.data = tensor.data.contiguous(memory_format=torch.channels_last_3d)
     return networks
 
 

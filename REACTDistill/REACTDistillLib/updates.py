@@ -149,7 +149,7 @@ class StageUpdates:
                     with met_alike():
                         raise ValueError(
                             f"The {_called(name)} is {value} at {place}; lower the learning rate or look at the data. "
-                            "The last checkpoint is intact."
+                            "Checkpoints saved before are intact."
                         )
                 if name != _NORM:
                     total, count = self._sums.get(name, (0.0, 0))

@@ -1,43 +1,23 @@
-"""Nodes chosen by the user to Case."""
+"""The regions of a case from the segments that the user chose."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Hashable, Sequence
 from typing import Any
 
-from REACTDistillLib.case import Case
-from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Volume
 
 from .segmentmasks import maskFromSegmentInSteps, segmentState, unionOfMasks
 from .translation import tr as _
-from .volumes import volumeFromNode
-
-
-def caseFromNodes(
-    ctVolume: Any,
-    segmentation: Any,
-    liverSegmentId: str,
-    tumorSegmentIds: str | Sequence[str] | None = None,
-    *,
-    petVolume: Any = None,
-) -> Case:
-    """Case with sequences "ct" and, if a PET is given, "pet_fdg", and regions "liver" and, if it has segments, "tumor".
-
-    The region "tumor" is all its segments together. Segments may have any names and order and may overlap; they meet
-    the CT in world RAS mm. The case is called "case": node names often hold patient names. Raises ValueError as
-    ``volumeFromNode`` and ``maskFromSegment`` do, and for a node that is missing.
-    """
-    sequences = {"ct": ctVolume} if petVolume is None else {"ct": ctVolume, "pet_fdg": petVolume}
-    segments = regionSegments(ctVolume, segmentation, liverSegmentId, tumorSegmentIds)
-    regions = {name: result_of(regionInSteps(segmentation, ids)) for name, ids in segments.items()}
-    return Case({name: volumeFromNode(node) for name, node in sequences.items()}, regions, identifier="case")
 
 
 def regionSegments(
     ctVolume: Any, segmentation: Any, liverSegmentId: str, tumorSegmentIds: str | Sequence[str] | None
 ) -> dict[str, list[str]]:
-    """IDs of the segments of each region of ``caseFromNodes``, by region; raises for what was not chosen."""
+    """IDs of the segments of "liver" and, if there are any, of "tumor"; ValueError for what was not chosen.
+
+    All segments of a region count together; they may have any names and order and may overlap.
+    """
     if ctVolume is None:
         raise ValueError(_("No CT volume is chosen; choose one."))
     if segmentation is None:

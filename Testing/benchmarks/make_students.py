@@ -29,7 +29,7 @@ GRADE_DEMO = TrainingConfig(
     settings={
         "grid_shape_kji": [48, 64, 64],
         "grid_spacing_kji_mm": [5.0, 4.5, 4.5],
-        "network": {"classes": 3, "stem_stride": [2, 2, 2], "channels": [16, 32], "strides": [1]},
+        "network": {"stem_stride": [2, 2, 2], "channels": [16, 32], "strides": [1], "pooling": "regions"},
         "training": {
             "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
             "teacher": {**SMALL_TEACHER, "normalize": True, "patch_kji": [4, 4, 4]},  # as that of the shipped file

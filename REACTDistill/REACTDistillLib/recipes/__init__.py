@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..preparation import Preparation
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -59,35 +61,6 @@ class Stage:
     begin: Callable[[Networks], None] | None = None
     unlabeled: bool = False
     taught: Callable[[Networks, Batch], Batch] | None = None
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """How a case becomes tensors; written into the card, so that prediction repeats training to the bit.
-
-    ``training`` is what only training knows (privileged sequences, teachers, weights of losses): it is in the
-    configuration of the run and not in the card, and empty for a student that is used.
-    """
-
-    grid_shape_kji: tuple[int, int, int]
-    grid_spacing_kji_mm: tuple[float, float, float]
-    intensity: Mapping[str, Any]
-    classes: tuple[str, ...]
-    network: Mapping[str, Any]
-    regions: Mapping[str, Any]
-    sequences: Mapping[str, Any]
-    training: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def sequence_names(self) -> tuple[str, ...]:
-        """The S sequences in the order in which a student takes them: required, then optional ones."""
-        return (*self.sequences["required"], *self.sequences["optional"])
-
-    @property
-    def organ(self) -> str:
-        """Name of the region that every case has and in which all happens."""
-        name: str = self.regions["required"][0]
-        return name
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ _CT = {"kind": "window_zscore", "low": -160.0, "high": 240.0, "statistics": "liv
 _MR = {"kind": "zscore"}
 _LIGHT = {"channels": [12, 24], "strides": [1], "attention_channels": SMALL_TEACHER["attention_channels"]}
 _NETWORK = {**_LIGHT, "classes": 3, "stem_stride": [2, 2, 2], "pooling": "contrast"}
-# The table of gliomas was made with the plain means of the regions, the network's default, and normalized teachers.
-_GLIOMA_NETWORK = {**_LIGHT, "classes": 2, "stem_stride": [1, 2, 2]}
+# The table of gliomas was made with the plain means of the regions and normalized teachers.
+_GLIOMA_NETWORK = {**_LIGHT, "classes": 2, "stem_stride": [1, 2, 2], "pooling": "regions"}
 _NO_TEACHING = {"alpha": 0.0, "graph_weight": 0.0, "share_attention": False}
 
 PHANTOM_SETTINGS: dict[str, Any] = {

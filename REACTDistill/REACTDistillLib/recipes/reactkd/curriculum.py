@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ...card import shown
 from .losses import GraphWeights
 from .teachers import TeacherConfig
 
@@ -30,7 +31,8 @@ class Curriculum:
     """Settings of distillation; ``from_json`` reads them from ``Preparation.training``.
 
     ``privileged``: intensity rule by name of each sequence that only the teachers see. ``alpha``, ``temperature``,
-    ``graph_weight``: R19, R20. ``structure_function``: weight of that teacher among the two, the dose-aware teacher has
+    ``graph_weight``: R19, R20; ``focal_gamma``: exponent of the focal loss of the student. ``structure_function``:
+    weight of that teacher among the two, the dose-aware teacher has
     the rest. ``ramp``: share of the stage over which the distillation terms come in. ``modality_dropout``: probability
     to leave out each optional sequence of the student; the required ones always stay, as in use (design choice: with
     the 0.3 of the published code the required sequence alone is rare in training, and worse than without dropout).
@@ -46,6 +48,7 @@ class Curriculum:
     alpha: float = 0.7
     temperature: float = 2.0
     structure_function: float = 0.5
+    focal_gamma: float = 2.0
     graph_weight: float = 1.0
     ramp: float = 0.2
     modality_dropout: float = 0.8
@@ -65,11 +68,18 @@ class Curriculum:
         for name, value in shares.items():
             if not 0 <= value <= 1:
                 raise ValueError(f'"{name}" must be from 0 to 1, got {value}.')
-        if not self.temperature > 0 or self.graph_weight < 0 or self.most_nodes < 2:
+        if not self.temperature > 0 or self.graph_weight < 0 or self.most_nodes < 2 or self.focal_gamma < 0:
             raise ValueError(
-                '"temperature" must be above 0, "graph_weight" 0 or above and "most_nodes" at least 2, got '
-                f"{self.temperature}, {self.graph_weight} and {self.most_nodes}."
+                '"temperature" must be above 0, "graph_weight" and "focal_gamma" 0 or above and "most_nodes" at least '
+                f"2, got {self.temperature}, {self.graph_weight}, {self.focal_gamma} and {self.most_nodes}."
             )
+        if not self.teacher_rate > 0:
+            raise ValueError(f'"teacher_rate" must be above 0, got {self.teacher_rate}.')
+        if not isinstance(self.privileged, Mapping):
+            raise ValueError(f'"privileged" must give a rule for each sequence by name, got {shown(self.privileged)}.')
+        doses = self.doses if isinstance(self.doses, tuple) else ()
+        if not doses or not all(type(dose) in (int, float) and dose > 0 for dose in doses):
+            raise ValueError(f'"doses" must be a list of numbers above 0, got {shown(self.doses)}.')
         if self.dose_model not in DOSE_MODELS:
             raise ValueError(f'"dose_model" must be one of {", ".join(DOSE_MODELS)}, got "{self.dose_model}".')
 
@@ -90,9 +100,13 @@ class Curriculum:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Curriculum:
-        """The settings in plain JSON values; ValueError names a field that is unknown or not what it should be."""
+        """The settings in plain JSON values; ValueError names a field that is unknown or not what it should be.
+
+        "teacher" may be "small", which is ``SMALL_TEACHER``.
+        """
         values = dict(content)
-        values["teacher"] = _part(TeacherConfig, values.get("teacher", {}), "teacher")
+        teacher = values.get("teacher", {})
+        values["teacher"] = _part(TeacherConfig, SMALL_TEACHER if teacher == "small" else teacher, "teacher")
         values["graph"] = _part(GraphWeights, values.get("graph", {}), "graph")
         built: Curriculum = _part(cls, values, "training")
         return built
@@ -100,6 +114,8 @@ class Curriculum:
 
 def _part(kind: type[Any], content: Mapping[str, Any], where: str) -> Any:
     """A dataclass from JSON values; lists become tuples."""
+    if not isinstance(content, Mapping):
+        raise ValueError(f'"{where}" must be an object of settings, got {shown(content)}.')
     known = {one.name for one in fields(kind)}
     unknown = sorted(set(content) - known)
     if unknown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...card import shown
 from ...geometry import box_reached, mask_extent_ras, resample
 from ...memory import Memory
 from ...volume import Box, Grid, Volume
@@ -79,7 +81,8 @@ def sequence_image(volume: Volume, organ: Volume, grid: Grid, intensity: Mapping
     The rule ``intensity["kind"]`` is one of:
 
     - ``window_zscore`` (CT): R1, window to [low, high] HU, then z-score (eps 1e-8);
-    - ``percentile_zscore`` (PET): R2, clip to the 1st-99th percentile of the volume, scale to 0-1, then z-score;
+    - ``percentile_zscore`` (PET): R2, clip to the 1st-99th percentile of the volume (of its finite
+      voxels), scale to 0-1, then z-score;
     - ``organ_ratio`` (PET): uptake over the mean of the organ, minus 1; keeps the ratio of tumor to organ, which R2
       loses;
     - ``zscore`` (MR): z-score, cut at 5.
@@ -114,8 +117,7 @@ def _normalized(
     values: NDArray[Any], organ: _Organ, volume: Volume, intensity: Mapping[str, Any]
 ) -> NDArray[np.float32]:
     if intensity["kind"] not in _RULES:
-        known = ", ".join(f'"{kind}"' for kind in _RULES)
-        raise ValueError(f'The intensity rule "{intensity["kind"]}" is not known; this version has {known}.')
+        raise ValueError(f'The intensity rule "{intensity["kind"]}" is not known; this version has {_KINDS}.')
     return _RULES[intensity["kind"]](values, organ.share, volume, intensity)
 
 
@@ -143,7 +145,8 @@ def _percentile_zscore(
     values: NDArray[Any], share: NDArray[Any], volume: Volume, intensity: Mapping[str, Any]
 ) -> NDArray[np.float32]:
     """R2 on the values of a PET; scaling to 0-1 before the z-score only sets the size of eps."""
-    low, high = np.percentile(volume.array_kji, (1, 99))
+    low, high = np.percentile(volume.array_kji[np.isfinite(volume.array_kji)], (1, 99))
+    values = np.where(share == 0, low, values)  # whatever lies there, NaN included
     inside = np.clip(_organ_values(values, share), low, high)
     scale = max(float(high - low), 1e-8)
     result = (np.clip(values, low, high) - inside.mean(dtype=np.float64)) / (
@@ -189,6 +192,17 @@ _RULES = {
     "organ_ratio": _organ_ratio,
     "zscore": _zscore,
 }
+_KINDS = ", ".join(f'"{kind}"' for kind in _RULES)
+
+
+def check_rules(intensity: Mapping[str, Any]) -> None:
+    """Raise ValueError for the rule of a sequence that is none of those of ``sequence_image``."""
+    for name, rule in intensity.items():
+        kind = rule.get("kind") if isinstance(rule, Mapping) else None
+        if kind not in _RULES:
+            raise ValueError(f'the intensity rule of "{name}" must have one of the kinds {_KINDS}, got {shown(rule)}.')
+        if kind == "window_zscore" and not rule.get("low", math.nan) < rule.get("high", math.nan):
+            raise ValueError(f'the intensity rule of "{name}" needs "low" below "high" in HU, got {shown(rule)}.')
 
 
 def _check_hounsfield(ct: NDArray[Any], read_values: NDArray[Any], liver_values: NDArray[Any]) -> None:

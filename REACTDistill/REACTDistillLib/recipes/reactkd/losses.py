@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ...graph import cosine_distance, cosine_similarity, unit_features
-from ...gromov import gromov_wasserstein, sinkhorn, surrogate_value
+from ...gromov import Solver, gromov_wasserstein, sinkhorn, surrogate_value
 from .networks import pool
 
 ALIGNMENTS = ("identity", "sinkhorn")
@@ -32,7 +32,7 @@ class GraphWeights:
 
     ``alignment`` "identity" (default: both graphs have the same regions, so each node has its own counterpart) or
     "sinkhorn" (R14). ``topology`` "gw" (true Gromov-Wasserstein), "entropic", "fused", "surrogate" (the published
-    code's quantity, renormalized) or "pot" (the solver of POT).
+    code's quantity, renormalized) or "pot" (the solver of POT). ``epsilon``: entropy of R14 and of "entropic".
     """
 
     node: float = 1.0
@@ -109,7 +109,8 @@ def topology_loss(student: Tensor, teacher: Tensor, mask: Tensor, weights: Graph
         values = surrogate_value(source, target, _row_normalized(alignment_plan(student, teacher, nodes, weights)))
     else:
         fused = {"cost": _feature_cost(student, teacher)} if weights.topology == "fused" else {}
-        values = gromov_wasserstein(source, target, nodes, nodes, solver=weights.topology, **fused).value
+        solver = Solver(weights.topology, epsilon=weights.epsilon)  # type: ignore[arg-type]
+        values = gromov_wasserstein(source, target, nodes, nodes, solver=solver, **fused).value
     return values.sum() / len(mask)
 
 
@@ -120,6 +121,12 @@ def graph_terms(student: Nodes, teacher: Nodes, weights: GraphWeights) -> dict[s
     """
     mask = student.mask & teacher.mask  # (B, N)
     own, other = student.features.float(), teacher.features.detach().float()
+    # Distances of nodes that agree are small differences of products near 1: bfloat16 would leave nothing of them.
+    with torch.autocast(own.device.type, enabled=False):
+        return _weighted_terms(own, other, mask, weights)
+
+
+def _weighted_terms(own: Tensor, other: Tensor, mask: Tensor, weights: GraphWeights) -> dict[str, Tensor]:
     terms: dict[str, Tensor] = {}
     if weights.node or weights.edge:
         plan = alignment_plan(own, other, mask, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from .. import Batch, Judgment, Networks, PredictOptions, Preparation, Readout, 
 from .curriculum import Curriculum
 from .exam import get_ready
 from .grading import TASK, grade
+from .inputs import check_rules
 from .losses import Nodes, focal_loss, graph_terms, region_nodes, total_loss
 from .networks import GradeStudent
 from .samples import changed_at_random, student_sample, training_sample
@@ -41,16 +43,34 @@ class ReactKD:
     task = TASK
 
     def preparation(self, classes: Sequence[str], **settings: Any) -> Preparation:
-        """Defaults: the grid 64x224x224 of the paper's teacher, 256x280x280 mm; R1 window, z-score in the liver."""
+        """Defaults: the grid 64x224x224 of the paper's teacher, 256x280x280 mm; R1 window, z-score in the liver.
+
+        ``settings["network"]`` holds what differs from "contrast" pooling and the defaults of ``GradeStudent``.
+        ValueError for settings that cannot be.
+        """
         defaults: dict[str, Any] = {
             "grid_shape_kji": (64, 224, 224),
             "grid_spacing_kji_mm": (4.0, 1.25, 1.25),
             "intensity": {"ct": {"kind": "window_zscore", "low": -160.0, "high": 240.0, "statistics": "liver"}},
-            "network": {"classes": len(classes), "pooling": "contrast"},
             "regions": {"required": ["liver"], "optional": ["tumor"]},
             "sequences": {"required": ["ct"], "optional": []},
         }
-        return Preparation(classes=tuple(classes), **{**defaults, **settings})
+        chosen = {**defaults, "network": {}, **settings}
+        preparation = Preparation(classes=tuple(classes), **chosen)
+        curriculum = _curriculum(preparation)
+        check_rules({**preparation.intensity, **(curriculum.privileged if curriculum else {})})
+        for kind, names in (
+            ("sequence", preparation.sequences["required"]),
+            ("region", preparation.regions["required"]),
+        ):
+            if not names:
+                raise ValueError(f"a student that grades needs a required {kind}, the settings have none.")
+        sizes = {"classes": len(classes), "sequences": len(preparation.sequence_names)}
+        network = {**sizes, "pooling": "contrast", **preparation.network}
+        for name, size in sizes.items():
+            if network[name] != size:
+                raise ValueError(f'"network" has {network[name]} {name}, but there are {size}; leave "{name}" out.')
+        return replace(preparation, network=network)
 
     def build_network(self, config: Mapping[str, Any]) -> GradeStudent:
         arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
@@ -208,7 +228,7 @@ def _teacher_loss(networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
 def _student_loss(curriculum: Curriculum, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
     """R20 with R19 of both teachers and R18; what the teachers say stands in the batch."""
     output = networks["student"](batch["image"], batch["pools"], batch["present"])
-    focal = focal_loss(output.logits, batch["label"])
+    focal = focal_loss(output.logits, batch["label"], curriculum.focal_gamma)
     ramp = ramp_up(float(batch["progress"]), curriculum.ramp)
     divergence, graph = None, {}
     if curriculum.distills_logits:

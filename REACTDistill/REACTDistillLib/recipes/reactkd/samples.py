@@ -64,6 +64,7 @@ def training_sample(case: Case, preparation: Preparation, stride_kji: Sequence[i
 
 
 def _regions_and_grid(case: Case, preparation: Preparation, stride_kji: Sequence[int]) -> tuple[LiverRegions, Grid]:
+    preparation.check_case(case.sequences, case.regions)
     main = case.sequences[preparation.sequences["required"][0]]
     regions = liver_regions(case.regions[preparation.organ], case.regions.get("tumor"), main.grid)
     return regions, student_grid(regions.liver, preparation, stride_kji)
@@ -134,7 +135,10 @@ def _largest(regions: LiverRegions, most: int) -> list[int]:
     """Which regions are nodes: all but the smallest tumors, with their shells, when there are too many."""
     kept = list(range(len(regions.names)))
     while len(kept) > most:
-        last = next(name for name in reversed([regions.names[i] for i in kept]) if name.startswith("tumor_"))
+        tumors = [regions.names[i] for i in kept if regions.names[i].startswith("tumor_")]
+        if not tumors:
+            raise ValueError(f'"most_nodes" is {most}, but {len(kept)} regions are no tumors; allow at least as many.')
+        last = tumors[-1]
         gone = {last, last.replace("tumor_", "shell_")}
         kept = [index for index in kept if regions.names[index] not in gone]
     return kept

@@ -48,6 +48,9 @@ class TeacherConfig:
                 "a Swin encoder has 4 stages and maps 0 to 4, "
                 f"got the depths {self.depths} and the maps {self.finest} to {self.level}."
             )
+        widths = [self.feature_size * 2**stage for stage in range(4)]
+        if any(width % heads for width, heads in zip(widths, self.heads, strict=True)):
+            raise ValueError(f"the heads {self.heads} must divide the widths {tuple(widths)} of the four stages.")
         if self.fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {", ".join(FUSIONS)}, got "{self.fusion}".')
         if self.pooling not in ("global", "contrast"):

@@ -1,0 +1,88 @@
+"""How the cases of a student become tensors: the settings that its card repeats, checked when they are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .card import shown
+from .cardrules import RULES
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a case becomes tensors; written into the card, so that prediction repeats training to the bit.
+
+    ``training`` is what only training knows (privileged sequences, teachers, weights of losses): it is in the
+    configuration of the run, in the card only to be read, and empty for a student that is used. Raises ValueError for
+    a value that cannot be.
+    """
+
+    grid_shape_kji: tuple[int, int, int]
+    grid_spacing_kji_mm: tuple[float, float, float]
+    intensity: Mapping[str, Any]
+    classes: tuple[str, ...]
+    network: Mapping[str, Any]
+    regions: Mapping[str, Any]
+    sequences: Mapping[str, Any]
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self._fields_of_card().items():
+            expected, is_that = RULES[name]
+            if not is_that(value):
+                raise ValueError(f'"{name}" of the settings is {shown(value)}, expected {expected}.')
+        for name in ("network", "training"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ValueError(f'"{name}" of the settings is {shown(getattr(self, name))}, expected an object.')
+        for name in self.sequence_names:
+            if name not in self.intensity:
+                raise ValueError(f'"intensity" of the settings has no rule for the sequence "{name}"; add one.')
+
+    def _fields_of_card(self) -> dict[str, Any]:
+        """What the card has of it too, in plain JSON values, by the names of the rules of a card."""
+        found: dict[str, Any] = {
+            "grid.shape_kji": self.grid_shape_kji,
+            "grid.spacing_kji_mm": self.grid_spacing_kji_mm,
+            "intensity": self.intensity,
+        }
+        for section in ("sequences", "regions"):
+            content = getattr(self, section)
+            if not isinstance(content, Mapping):
+                raise ValueError(f'"{section}" of the settings is {shown(content)}, expected an object.')
+            found |= {f"{section}.{kind}": content.get(kind) for kind in ("required", "optional")}
+        plain: dict[str, Any] = json.loads(json.dumps(found))
+        return plain
+
+    def check_case(self, sequences: Collection[str], regions: Collection[str]) -> None:
+        """Raise ValueError for a case that lacks a required sequence or region."""
+        for kind, needed, given in (
+            ("sequence", self.sequences["required"], sequences),
+            ("region", self.regions["required"], regions),
+        ):
+            missing = [name for name in needed if name not in given]
+            if missing:
+                there = _listed(given)
+                raise ValueError(f'there is no {kind} "{missing[0]}", which the student needs; there are {there}.')
+
+    @property
+    def sequence_names(self) -> tuple[str, ...]:
+        """The S sequences in the order in which a student takes them: required, then optional ones."""
+        return (*self.sequences["required"], *self.sequences["optional"])
+
+    @property
+    def sequences_in_training(self) -> tuple[str, ...]:
+        """Those of the student and the privileged ones, which only its teachers see."""
+        return (*self.sequence_names, *self.training.get("privileged", {}))
+
+    @property
+    def organ(self) -> str:
+        """Name of the region that every case has and in which all happens."""
+        name: str = self.regions["required"][0]
+        return name
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names) or "none"
