@@ -30,7 +30,7 @@ RESULTS_FILE = "results.csv"
 class BatchRow:
     """What became of one case: probabilities by class or volumes in ml by region, or the sentence why there are none.
 
-    ``sequences`` are those that a segmentation was made of, ``warnings`` the sentences of its Finding.
+    ``sequences`` are those that a segmentation was made of, ``warnings`` the sentences of the Finding.
     """
 
     identifier: str
@@ -68,16 +68,23 @@ def cases_of(source: Path | str) -> list[BatchCase]:
     if not source.is_dir():
         entries = Cohort.read(source).entries
         return [BatchCase(entry.id, entry.load, source.parent, tuple(entry.sequences)) for entry in entries]
-    folders = sorted(path for path in source.iterdir() if path.is_dir())
+    folders = sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
         raise ValueError(
             "The folder holds no subfolders; put each case into one of its own, as ct, liver and tumor, or as t1, "
             "t1ce, t2 and flair."
         )
     return [
-        BatchCase(folder.name, partial(case_from_folder, folder), folder, sequences_in_folder(folder))
-        for folder in folders
+        BatchCase(folder.name, partial(case_from_folder, folder), folder, _sequences_told(folder)) for folder in folders
     ]
+
+
+def _sequences_told(folder: Path) -> tuple[str, ...]:
+    """What the names in a folder tell; nothing where it cannot be read, which becomes the row of that case."""
+    try:
+        return sequences_in_folder(folder)
+    except OSError:
+        return ()
 
 
 def task_of(cases: Sequence[BatchCase]) -> str:
@@ -120,11 +127,12 @@ def _answered(case: BatchCase, student: Student, folder: Path) -> BatchRow:
     except (ValueError, OSError, MemoryError) as error:
         return BatchRow(case.identifier, "", "", {}, without_paths(sentence_of(error), case.place, folder))
     row = BatchRow(case.identifier, folder.name, finding.predicted_class, finding.probabilities, "")
+    row = replace(row, warnings=finding.warnings)
     said = finding.segmentation
     if said is None:
         return row
     given = tuple(said.expectation["given"]) if said.expectation else case.sequences
-    return replace(row, volumes_ml=said.volumes_ml, sequences=given, warnings=finding.warnings)
+    return replace(row, volumes_ml=said.volumes_ml, sequences=given)
 
 
 def _write_table(rows: Sequence[BatchRow], card: Card, path: Path) -> None:
@@ -139,7 +147,8 @@ def _write_table(rows: Sequence[BatchRow], card: Card, path: Path) -> None:
 
 
 def _grade_values(row: BatchRow, classes: Sequence[str]) -> list[str | float]:
-    return [row.predicted_class, *(round(row.probabilities[name], 6) if row.probabilities else "" for name in classes)]
+    shares = [round(row.probabilities[name], 6) if row.probabilities else "" for name in classes]
+    return [row.predicted_class, *shares, " ".join(row.warnings)]
 
 
 def _volume_values(row: BatchRow, classes: Sequence[str]) -> list[str | float]:
@@ -148,5 +157,5 @@ def _volume_values(row: BatchRow, classes: Sequence[str]) -> list[str | float]:
 
 
 # The columns between the case and its problem, and what a row has in them.
-_GRADES = (lambda classes: ["predicted_class", *classes], _grade_values)
+_GRADES = (lambda classes: ["predicted_class", *classes, "warnings"], _grade_values)
 _VOLUMES = (lambda classes: ["sequences", *(f"{name}_ml" for name in classes), "warnings"], _volume_values)

@@ -11,9 +11,10 @@ def without_paths(sentence: str, *paths: Path | str) -> str:
 
     Applications log what they show and results are passed on, and a path may hold the name of a patient.
     """
-    for path in sorted({str(path) for path in paths if str(path)}, key=len, reverse=True):
-        sentence = re.sub(f'"{re.escape(path)}[^"]*"', "the chosen file", sentence)
-        sentence = re.sub(re.escape(path) + r"[^\s\"',;]*", "the chosen file", sentence)
+    for path in sorted({str(path) for path in paths if Path(path).name}, key=len, reverse=True):
+        sentence = re.sub(rf'"{re.escape(path)}([/\\.][^"]*)?"', "the chosen file", sentence)
+        if len(Path(path).parts) > 1:  # a bare name might be any word or number of the sentence
+            sentence = re.sub(rf"(?<![\w./\\]){re.escape(path)}[^\s\"',;]*", "the chosen file", sentence)
         sentence = sentence.replace(f'"{Path(path).name}"', "the chosen file")
     return sentence[:1].upper() + sentence[1:]
 

@@ -74,10 +74,15 @@ def evidence(
 
     Each pair of fold and seed is one job; several ``jobs`` run at a time, each in a process with one thread. What
     ``out`` already holds of the same plan and cohort is not trained again, so a stopped command goes on where it stood.
+    Raises ValueError when it holds runs of another plan or cohort, or the cohort lacks a fold.
     """
-    out.mkdir(parents=True, exist_ok=True)
     cohort = Cohort.read(cohort_file)
     units = [(fold, seed) for seed in plan.seeds for fold in plan.folds]
+    absent = sorted(set(plan.folds) - set(cohort.folds))
+    if absent:
+        raise ValueError(f"The cohort has no fold {absent[0]}, it has the folds {cohort.folds}; ask for fewer folds.")
+    _check_out(out, units, _key(cohort, plan))
+    out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     if jobs == 1:
         for done, (fold, seed) in enumerate(units, start=1):
@@ -91,6 +96,9 @@ def evidence(
                 progress("evidence", done, len(units))
     rows = [json.loads(_unit_file(out, fold, seed).read_text(encoding="utf-8")) for fold, seed in units]
     tables = {name: summary(_of_score(rows, name), baseline=plan.baseline) for name in plan.scores}
+    for row in tables[plan.scores[0]]:
+        if row["variant"] in rows[0]["seconds"]:  # the teachers are trained with the first variant
+            row["seconds"] = round(statistics.mean(run["seconds"][row["variant"]] for run in rows), 1)
     content = {
         "cohort": cohort.name,
         "cohort_sha256": cohort.sha256,
@@ -154,15 +162,17 @@ def _row_order(name: str, baseline: str) -> int:
 
 def markdown(table: Sequence[Mapping[str, Any]], score: str = "macro AUC") -> str:
     """The table as Markdown, the baseline in its first row; a share of the gap only where there is a teacher."""
-    has_teacher = any(row["variant"] == TEACHER for row in table)
+    has_teacher, has_seconds = any(row["variant"] == TEACHER for row in table), any("seconds" in row for row in table)
     head = ["variant", f"{score}, mean ± sd", "gain", "p", *(["share of the gap"] if has_teacher else [])]
+    head += ["seconds"] * has_seconds
     lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
     for number, row in enumerate(table):
         mean = f"{row['mean']:.3f}" + ("" if row["sd"] is None else f" ± {row['sd']:.3f}")
         p = "" if row["p"] is None else f"{row['p']:.3f}"
         gain = f"{row['gain']:+.3f}" if number else ""
         share = [f"{row['recovered']:.0%}" if number and row["recovered"] is not None else ""] if has_teacher else []
-        lines.append(f"| {' | '.join([row['variant'], mean, gain, p, *share])} |")
+        seconds = [f"{row['seconds']:.0f}" if "seconds" in row else ""] * has_seconds
+        lines.append(f"| {' | '.join([row['variant'], mean, gain, p, *share, *seconds])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -178,6 +188,16 @@ def _unit_file(out: Path, fold: int, seed: int) -> Path:
     return out / f"fold{fold}_seed{seed}.json"
 
 
+def _key(cohort: Cohort, plan: EvidencePlan) -> str:
+    return canonical_json({"cohort": cohort.sha256, "plan": _plan_json(plan)})
+
+
+def _check_out(out: Path, units: Sequence[tuple[int, int]], key: str) -> None:
+    for path in (_unit_file(out, fold, seed) for fold, seed in units):
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("key") != key:
+            raise ValueError(f'"{out}" holds the runs of another plan or cohort; name a new folder for these.')
+
+
 def _one_thread() -> None:
     import torch
 
@@ -187,7 +207,7 @@ def _one_thread() -> None:
 def _unit(cohort_file: Path, out: Path, plan: EvidencePlan, fold: int, seed: int) -> None:
     """Train all variants of one fold and seed and write their held-out scores, unless they are there."""
     cohort = Cohort.read(cohort_file)
-    key = canonical_json({"cohort": cohort.sha256, "plan": _plan_json(plan)})
+    key = _key(cohort, plan)
     path = _unit_file(out, fold, seed)
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("key") == key:
         return

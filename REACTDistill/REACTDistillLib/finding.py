@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NOT_A_MEDICAL_DEVICE = "Research software, not a medical device: not for diagnosis or treatment decisions."
 _FORMAT = 2
+_HEADER_FILE = "finding.json"
+_SECONDS_OF_COPYING = 5.0  # copies of a folder may come in any order
 _FILES = frozenset({"finding.json", "attention.nrrd", "probabilities.csv", "regions.csv"})
 
 
@@ -119,8 +121,8 @@ class Finding:
         the files of the segmentation (a label map in the ``convention`` of that name) into a new ``folder``.
 
         The folder appears complete or not at all. An existing folder is replaced only if it holds nothing but an
-        earlier Finding. ``attention.nrrd`` has all voxels of ``grid``, for overlay in any viewer. Raises ValueError as
-        ``check_result_folder`` does.
+        earlier Finding that nobody has changed. ``attention.nrrd`` has all voxels of ``grid``, for overlay in any
+        viewer. Raises ValueError as ``check_result_folder`` does.
         """
         check_result_folder(folder)
         folder = Path(folder).resolve()  # so that "." has a name and a parent
@@ -136,7 +138,6 @@ class Finding:
             header["segmentation"]["files"] = write_segmentation(
                 self.segmentation, self.grid, folder, convention=convention
             )
-        (folder / "finding.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
         heat = self.whole_attention()
         if heat is not None:
             write_volume(heat, folder / "attention.nrrd")
@@ -144,6 +145,8 @@ class Finding:
             _write_probabilities(self.probabilities, folder / "probabilities.csv")
         if self.graph is not None:
             _write_regions(self.graph, folder / "regions.csv")
+        # Last: a file that is newer was changed by somebody.
+        (folder / _HEADER_FILE).write_text(json.dumps(header, indent=1), encoding="utf-8")
 
     def to_json(self) -> dict[str, Any]:
         """All but the voxels, for ``json.dumps``; ``from_json`` is the way back."""
@@ -167,7 +170,7 @@ class Finding:
     @classmethod
     def load(cls, folder: Path | str) -> Finding:
         """The Finding that ``save`` wrote into ``folder``."""
-        path = Path(folder) / "finding.json"
+        path = Path(folder) / _HEADER_FILE
         if not path.is_file():
             raise ValueError(f'"{folder}" holds no finding.json: it is not a result folder.')
         header = json.loads(path.read_text(encoding="utf-8"))
@@ -213,12 +216,18 @@ def _corners(box: Box | None) -> list[tuple[int, int, int]] | None:
 def check_result_folder(folder: Path | str) -> None:
     """Raise ValueError when a Finding cannot be saved as ``folder``.
 
-    Because a file is there, or a folder with other files, or there is no right to write. Cheap enough to be called
-    before a long calculation.
+    Because a file is there, or a folder that holds anything but an earlier Finding which nobody has changed, or there
+    is no right to write. Cheap enough to be called before a long calculation.
     """
     folder = Path(folder).resolve()
-    if folder.is_dir() and not all(_is_ours(path.name) for path in folder.iterdir()):
-        raise ValueError(f'"{folder}" exists and holds other files; name a new folder for the result.')
+    if folder.is_dir() and (files := list(folder.iterdir())):
+        header = folder / _HEADER_FILE
+        if not header.is_file() or not all(_is_ours(path.name) for path in files):
+            raise ValueError(f'"{folder}" exists and holds other files; name a new folder for the result.')
+        made = header.stat().st_mtime + _SECONDS_OF_COPYING
+        changed = [path.name for path in files if path.stat().st_mtime > made]
+        if changed:
+            raise ValueError(f'"{folder}" holds "{changed[0]}", which was changed by hand; name a new folder.')
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir():
         raise ValueError(f'"{above}" is a file; name a new folder for the result.')

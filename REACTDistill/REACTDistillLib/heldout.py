@@ -17,11 +17,15 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: a student file, and the run that made it when a run folder was named."""
+    """What is judged: a student file, and the run that made it when a run folder was named.
+
+    ``seen`` are the identifiers of the cases that this run trained on or chose its weights by.
+    """
 
     student: Path
     run: Path | None = None
     fold: int | None = None
+    seen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,9 @@ def subject_of(source: Path | str) -> Subject:
     config = _run_config(path)
     if not (path / "student.safetensors").is_file():
         raise ValueError(f'"{path.name}" is a run without student.safetensors; let it finish first.')
-    return Subject(path / "student.safetensors", path, config["fold"])
+    parts = config.get("parts", {})
+    seen = frozenset(one for part in ("training", "validation") for one in parts.get(part, []))
+    return Subject(path / "student.safetensors", path, config["fold"], seen)
 
 
 def _run_config(folder: Path) -> dict[str, Any]:
@@ -81,9 +87,16 @@ def part_of(
     judged = _with_truth(entries, truths) if truths else tuple(entry for entry in entries if entry.label is not None)
     if not truths:
         _check_classes(judged, card)
-    held_out = not trained_on or (chosen is not None and chosen == own_fold)
+    again = [] if trained_on else [entry.id for entry in judged if entry.id in subject.seen]
+    held_out = chosen is not None and chosen == own_fold if trained_on else not again
     name = _name(cohort, chosen, known, held_out=held_out, trained_on=trained_on)
-    warnings = _warnings(len(entries) - len(judged), known, held_out=held_out)
+    warnings = _warnings(len(entries) - len(judged), known, held_out=held_out or bool(again))
+    if again:
+        warnings = (
+            f"The cohort file is not that of the training, but {len(again)} of {len(judged)} cases have identifiers "
+            f'that the student was trained on ("{again[0]}"): these scores do not say how it does on unseen cases.',
+            *warnings,
+        )
     return Part(name, judged, chosen, held_out, warnings)
 
 

@@ -102,6 +102,8 @@ def read_nifti_voxels(header: NiftiHeader) -> NDArray[Any]:
             stream.seek(header.first_byte)
             while rest and (count := stream.readinto(rest[:_CHUNK_BYTES])):
                 rest = rest[count:]
+            while stream.read(_CHUNK_BYTES):  # only at the end of a packed file its checksum is looked at
+                pass
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f'"{header.path}" cannot be unpacked to its end: copy or download it again.') from error
     if rest:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .card import shown
 from .cardrules import RULES
+
+if TYPE_CHECKING:
+    from .case import Case
+    from .volume import Volume
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,23 @@ class Preparation:
     def sequence_names(self) -> tuple[str, ...]:
         """The S sequences in the order in which a student takes them: required, then optional ones."""
         return (*self.sequences["required"], *self.sequences["optional"])
+
+    @property
+    def takes_tumor(self) -> bool:
+        """True when tumors are regions of their own to the student."""
+        return "tumor" in (*self.regions["required"], *self.regions["optional"])
+
+    def main_of(self, case: Case) -> Volume:
+        """The sequence on whose voxels the regions of a case are."""
+        return case.sequences[self.sequences["required"][0]]
+
+    def organ_of(self, case: Case) -> Volume:
+        """The mask in which all happens."""
+        return case.regions[self.organ]
+
+    def tumor_of(self, case: Case) -> Volume | None:
+        """The mask of the tumors; None when the case has none or the student takes none."""
+        return case.regions.get("tumor") if self.takes_tumor else None
 
     @property
     def sequences_in_training(self) -> tuple[str, ...]:

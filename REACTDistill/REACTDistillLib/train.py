@@ -13,7 +13,7 @@ from .batches import Batches, check_batch_size
 from .checkpoint import load_tensors, load_weights, under_prefix, with_prefix
 from .cohort import Cohort, CohortEntry, file_sha256
 from .cohortsplit import CohortParts, split_cohort
-from .deploy import Trained, deploy, final_scores, scores_of
+from .deploy import Trained, check_card, deploy, final_scores, scores_of
 from .kept import Kept, Said, prepared, taught
 from .parallel import Processes, joined, met_alike
 from .progress import ProgressCallback, silent
@@ -216,6 +216,8 @@ def _opened(
         check_batch_size(config, len(parts.training), processes)
         check_batch_size(config, sum(entry.label is not None for entry in parts.training), processes)
         networks = _networks(trained, processes)
+        if "student" in networks:
+            check_card(trained)
         content = _content(cohort, config, parts)
     open_folder = folder.resume if resume else folder.start
     processes.first(lambda: open_folder(content))

@@ -56,10 +56,10 @@ class Exam:
     @classmethod
     def of(cls, student: Student, case: Case, memory: Memory) -> Exam:
         """The exam with its liver found; ValueError when the CT holds too little of it."""
-        liver, tumor, ct = case.regions["liver"], case.regions.get("tumor"), case.sequences["ct"]
+        preparation, stride_kji = preparation_of(student.card), network_of(student).stride_kji
+        liver, tumor, ct = preparation.organ_of(case), preparation.tumor_of(case), preparation.main_of(case)
         found = memory.recall("found", (liver, tumor, ct), lambda: find_liver(liver, tumor, ct.grid, memory))
         _check_inside(found)
-        preparation, stride_kji = preparation_of(student.card), network_of(student).stride_kji
         grid = memory.recall("grid", (found.liver, student), lambda: student_grid(found.liver, preparation, stride_kji))
         return cls(student, case, memory, found, grid)
 
@@ -79,7 +79,9 @@ class Exam:
 
     def warnings(self) -> tuple[str, ...]:
         """What the user should know of the masks."""
-        regions, has_tumor = self.masks().regions, "tumor" in self.case.regions
+        regions = self.masks().regions
+        preparation = preparation_of(self.student.card)
+        has_tumor = not preparation.takes_tumor or preparation.tumor_of(self.case) is not None
         return self.memory.recall("warnings", (regions,), lambda: tuple(_warnings(regions, has_tumor=has_tumor)))
 
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:

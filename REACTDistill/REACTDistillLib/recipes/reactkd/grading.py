@@ -16,6 +16,7 @@ from ...geometry import resample
 from ...graph import RegionGraph, cosine_similarity, node_features
 from ...regions import LiverRegions
 from ...volume import Grid, Volume
+from .. import preparation_of
 from .exam import Exam, RegionMasks, network_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def grade(
 ) -> Finding:
     """Grade one case: probabilities, heat map in the voxels of the CT, region graph."""
     started = time.perf_counter()
-    ct, classes = case.sequences["ct"], student.card.classes
+    ct, classes = preparation_of(student.card).main_of(case), student.card.classes
     progress("regions", 0, 3)
     exam = Exam.of(student, case, memory)
     progress("prepare", 1, 3)

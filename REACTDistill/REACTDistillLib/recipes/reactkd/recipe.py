@@ -55,6 +55,8 @@ class ReactKD:
             "regions": {"required": ["liver"], "optional": ["tumor"]},
             "sequences": {"required": ["ct"], "optional": []},
         }
+        if len(classes) < 2:
+            raise ValueError(f"a student that grades needs at least 2 classes, the cohort has {list(classes)}.")
         chosen = {**defaults, "network": {}, **settings}
         preparation = Preparation(classes=tuple(classes), **chosen)
         curriculum = _curriculum(preparation)
