@@ -12,12 +12,13 @@ from REACTDistillLib.cohort import Cohort
 from REACTDistillLib.errors import without_paths
 from REACTDistillLib.files import read_volume, write_volume
 from REACTDistillLib.finding import check_result_folder
+from REACTDistillLib.geometry import main_box, mask_box
 from REACTDistillLib.heldout import Subject, part_of
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.predict import predict
 from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import load_student, read_card
-from REACTDistillLib.volume import Grid, Volume
+from REACTDistillLib.volume import Box, Grid, Volume
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,33 @@ def test_the_table_of_a_batch_of_grades_has_the_warnings(tmp_path, case):
         row = next(csv.DictReader(stream))
     assert "No tumor mask was given" in row["warnings"]
     assert json.loads((tmp_path / "out" / "case_0001" / "finding.json").read_text())["warnings"][0] in row["warnings"]
+
+
+def test_a_stray_voxel_does_not_move_the_grid_and_is_told(case):
+    """A voxel of the mask in the corner of the image, as a slip of the brush leaves it."""
+    plain = predict(case, demo_student("grade"), device="cpu")
+    for name in ("liver", "tumor"):
+        mask = case.regions[name]
+        array = mask.array_kji.copy()
+        array[0, 0, 0] = True
+        slipped = replace(case, regions={**case.regions, name: Volume(array, mask.grid)})
+        told = predict(slipped, demo_student("grade"), device="cpu")
+        assert told.predicted_class == plain.predicted_class
+        assert told.probabilities == pytest.approx(plain.probabilities, abs=0.02)
+        assert any("stray voxels" in warning for warning in told.warnings)
+    assert not any("stray voxels" in warning for warning in plain.warnings)
+
+
+def test_the_main_box_keeps_pieces_of_one_percent():
+    mask = np.zeros((20, 20, 20), bool)
+    mask[4:14, 5:15, 6:16] = True  # 1000 voxels
+    assert main_box(mask) == mask_box(mask) == Box((4, 5, 6), (14, 15, 16))
+    mask[0, 0, 0:9] = True
+    assert main_box(mask) == Box((4, 5, 6), (14, 15, 16))
+    assert mask_box(mask) == Box((0, 0, 0), (14, 15, 16))
+    mask[0, 0, 9:12] = True  # 12 of 1012
+    assert main_box(mask) == mask_box(mask)
+    assert main_box(np.zeros((2, 2, 2), bool)) is None
+    two = np.zeros((9, 1, 1), bool)
+    two[[1, 7]] = True
+    assert main_box(two) == Box((1, 0, 0), (8, 1, 1))

@@ -14,6 +14,7 @@ from .volume import Box, Grid, Volume
 Interpolation = Literal["linear", "nearest"]
 # Points of two grids closer than this (in voxels) are one: it is the rounding of their matrices, not a shift.
 _SAME_PLACE_VOXELS = 1e-6
+_LEAST_SHARE_OF_PIECE = 0.01
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor}
 
 
@@ -134,12 +135,51 @@ def mask_box(mask: NDArray[np.bool_]) -> Box | None:
     return Box((first, int(rows[0]), int(places[0])), (last, int(rows[-1]) + 1, int(places[-1]) + 1))
 
 
-def mask_extent_ras(mask: Volume) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def main_box(mask: NDArray[np.bool_]) -> Box | None:
+    """Smallest box around the true voxels of a (K, J, I) array but for strays; None when there are none.
+
+    Strays are pieces of less than 1 % of the mask beyond a plane between voxels of one axis that holds none of it.
+    """
+    box = mask_box(mask)
+    if box is None:
+        return None
+    least = _LEAST_SHARE_OF_PIECE * np.count_nonzero(mask[box.slices])
+    for axis in range(3):
+        filled = _filled(mask[box.slices])[axis]
+        if not filled.all():
+            steps = np.flatnonzero(np.diff(np.concatenate([[False], filled, [False]]).astype(np.int8)))
+            pieces = [_sliced(box, axis, first, end) for first, end in steps.reshape(-1, 2).tolist()]
+            kept = [piece for piece in pieces if np.count_nonzero(mask[piece.slices]) >= least]
+            lower, upper = kept[0].lower_kji, kept[-1].upper_kji
+            inner = mask_box(mask[Box(lower, upper).slices])
+            assert inner is not None  # a piece that is kept holds voxels
+            box = Box(_sum(lower, inner.lower_kji), _sum(lower, inner.upper_kji))
+    return box
+
+
+def _filled(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which planes hold voxels, along K, J and I."""
+    columns = np.logical_or.reduce(mask, axis=0)  # (J, I)
+    return np.array([one.any() for one in mask]), columns.any(axis=1), columns.any(axis=0)
+
+
+def _sliced(box: Box, axis: int, first: int, end: int) -> Box:
+    """The planes from ``first`` to before ``end`` of a box along an axis."""
+    lower, upper = list(box.lower_kji), list(box.upper_kji)
+    lower[axis], upper[axis] = lower[axis] + first, box.lower_kji[axis] + end
+    return Box((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))
+
+
+def _sum(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int, int]:
+    return (one[0] + other[0], one[1] + other[1], one[2] + other[2])
+
+
+def mask_extent_ras(mask: Volume, *, strays: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lowest and highest R, A, S (mm) of the centres of the true voxels, whatever the direction of the voxel axes.
 
-    Raises ValueError when the mask is empty.
+    Without ``strays`` those outside the ``main_box`` do not count. Raises ValueError when the mask is empty.
     """
-    box = mask_box(mask.array_kji.astype(bool, copy=False))
+    box = (mask_box if strays else main_box)(mask.array_kji.astype(bool, copy=False))
     if box is None:
         raise ValueError("the mask is empty.")
     if np.count_nonzero(mask.grid.ijk_to_ras[:3, :3]) == 3:  # no axis is oblique: the corners of the box are extreme

@@ -31,12 +31,12 @@ def brain_grid(
     multiple_of_kji: Sequence[int],
     shape_kji: Sequence[int] | None = None,
 ) -> Grid:
-    """Return a grid with axes along R, A, S whose middle is that of the box around the brain.
+    """Return a grid with axes along R, A, S whose middle is that of the box around the brain but for stray voxels.
 
     Its shape is ``shape_kji``, or the smallest that holds the box. Sizes are rounded up to ``multiple_of_kji``, so that
     a network of that stride can take them. Raises ValueError when the mask is empty.
     """
-    lower, upper = mask_extent_ras(brain)
+    lower, upper = mask_extent_ras(brain, strays=False)
     if shape_kji is None:
         # The extent is that of voxel centers; one voxel more holds the voxels at both ends.
         steps = (upper - lower)[::-1] / np.asarray(spacing_kji_mm)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from ...geometry import main_box, mask_box
 from ...regions import FoundLiver, LiverRegions, find_liver
 from ...softmasks import SoftMasks
 from ...volume import Grid
@@ -136,6 +137,9 @@ def _warnings(regions: LiverRegions, *, has_tumor: bool) -> list[str]:
     warnings = []
     if not has_tumor:
         warnings.append("No tumor mask was given: the grade rests on the liver as a whole and is less certain.")
+    liver = regions.liver.array_kji.astype(bool, copy=False)
+    if mask_box(liver) != main_box(liver):
+        warnings.append("The masks have stray voxels far from the liver, which do not count; check the masks.")
     if regions.inside_image < 0.95:
         warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
     liver_voxels, tumor = np.count_nonzero(regions.liver.array_kji), regions.union_of("tumor")

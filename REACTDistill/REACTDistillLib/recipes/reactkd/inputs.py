@@ -31,9 +31,10 @@ _LARGEST_Z = 5.0
 def student_grid(liver: Volume, preparation: Preparation, stride_kji: Sequence[int]) -> Grid:
     """The student's grid: axes along R, A, S, placed so that its feature grid is centered on the box of the liver.
 
-    So neither the scanner's field of view nor the direction of its axes nor the position of the patient matters.
+    So neither the scanner's field of view nor the direction of its axes nor the position of the patient matters, nor
+    do a few voxels that were drawn far from the liver.
     """
-    lower, upper = mask_extent_ras(liver)
+    lower, upper = mask_extent_ras(liver, strays=False)
     # Feature voxels sit on voxels 0, s, 2s ..., so their middle is not the middle of the grid.
     shift = (np.array(stride_kji) - 1) / 2 * preparation.grid_spacing_kji_mm
     return Grid.centered(
