@@ -200,3 +200,18 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(Cohort, "read", missing)
     assert main(["train", "reactkd", "--cohort", "c.json", "--run", str(tmp_path / "run")]) == 2
     assert 'The Python package "monai" is missing; install it' in capsys.readouterr().err
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path):
+    from REACTDistillLib.runfolder import RunFolder
+
+    content = {"name": "a run"}
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    first.start(content)
+    with pytest.raises(ValueError, match="Another process is training in"):
+        second.resume(content)
+    first.release()
+    second.resume(content)
+    with pytest.raises(ValueError, match="Another process is training in"):
+        first.resume(content)
+    second.release()

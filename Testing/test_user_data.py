@@ -160,3 +160,9 @@ def test_the_main_box_keeps_pieces_of_one_percent():
     two = np.zeros((9, 1, 1), bool)
     two[[1, 7]] = True
     assert main_box(two) == Box((1, 0, 0), (8, 1, 1))
+
+
+def test_images_whose_names_the_student_does_not_know_are_named(case):
+    renamed = replace(case, sequences={"t1c": case.sequences["ct"]}, regions={})
+    with pytest.raises(ValueError, match=r"takes t1, t1ce, t2, flair, but the case has: t1c; name its images so"):
+        predict(renamed, demo_student("segment"), device="cpu")

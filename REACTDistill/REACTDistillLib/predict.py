@@ -77,12 +77,16 @@ def get_ready(case: Case, student: Student, *, memory: Memory, progress: Progres
 
 
 def check_case(case: Case, card: Card) -> None:
-    """Raise ValueError when the case lacks a sequence or a mask that the card requires."""
+    """Raise ValueError when the case lacks what the card requires, or has no sequence that it knows."""
     for what, wanted, found in (("sequence", card.sequences, case.sequences), ("mask", card.regions, case.regions)):
         missing = [name for name in wanted["required"] if name not in found]
         if missing:
             there = ", ".join(sorted(found)) or "none"
             raise ValueError(f'"{card.name}" needs the {what} "{missing[0]}", but the case has: {there}; add it.')
+    known = (*card.sequences["required"], *card.sequences["optional"])
+    if case.sequences and not set(case.sequences) & set(known):
+        there = ", ".join(sorted(case.sequences))
+        raise ValueError(f'"{card.name}" takes {", ".join(known)}, but the case has: {there}; name its images so.')
 
 
 def _check_class(shown_class: str | None, card: Card) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,13 @@ SCORES_FILE = "scores.json"  # written last: a run that has it is finished
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run writes. The checkpoint is the truth: log and best weights are brought to its state on resuming."""
+    """Where a run writes. The checkpoint is the truth: log and best weights are brought to its state on resuming.
+
+    From ``start`` or ``resume`` to ``release`` no other process can train in it, where the file system has POSIX locks.
+    """
 
     path: Path
+    _held: ExitStack = field(default_factory=ExitStack, compare=False, repr=False)
 
     def start(self, content: Mapping[str, Any]) -> None:
         """Make a new run with this configuration; ValueError when the folder holds anything."""
@@ -38,6 +43,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._remove_parts()
         write_file(self.path / CONFIG_FILE, json.dumps(content, indent=1).encode())
+        self._hold()
 
     def resume(self, content: Mapping[str, Any]) -> None:
         """Check that the run that stopped here had this configuration.
@@ -60,7 +66,27 @@ class RunFolder:
                     f'The run in "{self.path}" was started with {name} {shown(found.get(name))} and cannot go on with '
                     f"{shown(content[name])}; use the same, or start a new run."
                 )
+        self._hold()
         self._remove_parts()
+
+    def release(self) -> None:
+        """Let others train in the folder; a process that ends in any way does so too."""
+        self._held.close()
+
+    def _hold(self) -> None:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        config = self._held.enter_context((self.path / CONFIG_FILE).open("rb"))
+        try:
+            fcntl.flock(config, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            sentence = f'Another process is training in "{self.path}"; wait for it, stop it or name another folder.'
+            raise ValueError(sentence) from None
+        except OSError:  # a network file system without locks
+            self.release()
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and state of the last checkpoint; None when the run stopped before the first one."""

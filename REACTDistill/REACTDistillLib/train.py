@@ -54,11 +54,14 @@ def train(
     with joined(config.device) as processes:
         report = progress if processes.is_first else silent
         folder = RunFolder(Path(run_folder))
-        run = _opened(cohort, folder, config, kept or Kept(), resume=resume, processes=processes, progress=report)
-        run.train()
-        processes.first(run.finish)
-        student = run.folder.path / STUDENT_FILE
-        return student if student.exists() else run.folder.path
+        try:
+            run = _opened(cohort, folder, config, kept or Kept(), resume=resume, processes=processes, progress=report)
+            run.train()
+            processes.first(run.finish)
+        finally:
+            folder.release()
+        student = folder.path / STUDENT_FILE
+        return student if student.exists() else folder.path
 
 
 @dataclass
