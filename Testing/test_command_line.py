@@ -1,6 +1,8 @@
 """The command line on files, made ones and real ones; the same numbers as through the scene."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -217,3 +219,13 @@ def test_a_pet_and_an_mr_given_as_ct_are_one_sentence(shared_data, tmp_path, cap
     folder = shared_data("petct_sts/nifti/STS_002")
     assert predict(folder, tmp_path / "o", ct=f"{image}_image.nii.gz", liver=f"{image}_mask.nii.gz", tumor=None) == 2
     assert_refused(capsys, "CT")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    from REACTDistillLib.shipped import demo_student
+
+    command = [sys.executable, "-m", "REACTDistillLib", "card", str(demo_student("grade"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+        assert (process.wait(60), said) == (141, b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,14 +26,21 @@ _CASES_HELP = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 2 after one sentence that says what was wrong, 130 after Ctrl+C."""
+    """Run one command; returns the exit status.
+
+    0; 2 after one sentence that says what was wrong; 130 after Ctrl+C; 141 when nobody reads the output any more.
+    """
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("reactdistill: Interrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who read the output has left, as "| head" does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still writes at its end
+        return 141
     except (ValueError, Cancelled, OSError, MemoryError, ModuleNotFoundError) as error:
         sentence = sentence_of(error)
         if getattr(options, "progress", "text") == "json":

@@ -118,7 +118,7 @@ def _found_regions(path: Path, reference: Volume | None) -> list[_Region]:
         raise ValueError(f'"{path}" does not exist.')
     regions = _folder_regions(path, reference) if path.is_dir() else _file_regions(path, reference)
     if not regions:
-        raise ValueError(f'"{path}" marks no region: it is empty.')
+        raise ValueError(f'"{path}" marks no region: it is empty; draw it, or leave it out if there is none.')
     return regions
 
 
