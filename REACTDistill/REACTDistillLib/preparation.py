@@ -66,10 +66,8 @@ class Preparation:
             ("sequence", self.sequences["required"], sequences),
             ("region", self.regions["required"], regions),
         ):
-            missing = [name for name in needed if name not in given]
-            if missing:
-                there = _listed(given)
-                raise ValueError(f'there is no {kind} "{missing[0]}", which the student needs; there are {there}.')
+            for name in needed:
+                _check_there(kind, name, given)
 
     @property
     def sequence_names(self) -> tuple[str, ...]:
@@ -82,11 +80,14 @@ class Preparation:
         return "tumor" in (*self.regions["required"], *self.regions["optional"])
 
     def main_of(self, case: Case) -> Volume:
-        """The sequence on whose voxels the regions of a case are."""
-        return case.sequences[self.sequences["required"][0]]
+        """The sequence on whose voxels the regions of a case are; ValueError when it is absent."""
+        name = self.sequences["required"][0]
+        _check_there("sequence", name, case.sequences)
+        return case.sequences[name]
 
     def organ_of(self, case: Case) -> Volume:
-        """The mask in which all happens."""
+        """The mask in which all happens; ValueError when it is absent."""
+        _check_there("region", self.organ, case.regions)
         return case.regions[self.organ]
 
     def tumor_of(self, case: Case) -> Volume | None:
@@ -105,5 +106,7 @@ class Preparation:
         return name
 
 
-def _listed(names: Collection[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names) or "none"
+def _check_there(kind: str, name: str, given: Collection[str]) -> None:
+    if name not in given:
+        there = ", ".join(f'"{one}"' for one in given) or "none"
+        raise ValueError(f'there is no {kind} "{name}", which the student needs; there are {there}.')

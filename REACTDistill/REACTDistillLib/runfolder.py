@@ -78,6 +78,7 @@ class RunFolder:
             import fcntl
         except ImportError:  # Windows
             return
+        self.release()
         config = self._held.enter_context((self.path / CONFIG_FILE).open("rb"))
         try:
             fcntl.flock(config, fcntl.LOCK_EX | fcntl.LOCK_NB)

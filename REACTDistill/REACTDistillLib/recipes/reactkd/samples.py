@@ -64,7 +64,6 @@ def training_sample(case: Case, preparation: Preparation, stride_kji: Sequence[i
 
 
 def _regions_and_grid(case: Case, preparation: Preparation, stride_kji: Sequence[int]) -> tuple[LiverRegions, Grid]:
-    preparation.check_case(case.sequences, case.regions)
     organ, tumor = preparation.organ_of(case), preparation.tumor_of(case)
     regions = liver_regions(organ, tumor, preparation.main_of(case).grid)
     return regions, student_grid(regions.liver, preparation, stride_kji)
