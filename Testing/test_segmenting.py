@@ -242,7 +242,7 @@ def test_what_cannot_be_segmented_is_one_sentence(student, phantom) -> None:
     flair = phantom.sequences["flair"]
     with pytest.raises(ValueError, match="No sequence was given"):
         predict(Case({}), student)
-    with pytest.raises(ValueError, match="No sequence was given"):
+    with pytest.raises(ValueError, match="takes t1, t1ce, t2, flair, but the case has: pet; name its images so"):
         predict(Case({"pet": flair}), student)
     with pytest.raises(ValueError, match='"flair" and "t2" are the same image'):
         predict(Case({"flair": flair, "t2": flair}), student)
