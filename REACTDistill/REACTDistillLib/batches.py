@@ -37,8 +37,8 @@ def check_batch_size(config: TrainingConfig, samples: int, processes: Processes)
 class Batches:
     """The batches of this process for one stage, of prepared samples without batch axis.
 
-    Samples without a label (-1) take part only where the stage can learn from them; those with a label then come as
-    often as those without, so that few labels do not drown among many exams.
+    Samples without a label (-1) take part only where the stage can learn from them; those with a label are then
+    ``labeled_draws`` of what is drawn, so that few labels do not drown among many exams.
     """
 
     def __init__(self, trained: Trained, samples: Sequence[Batch], processes: Processes, stage: Stage) -> None:
@@ -46,7 +46,7 @@ class Batches:
         self._trained, self._seed, self._processes, self._stage = trained, config.seed, processes, stage.name
         self._samples = [one for one in samples if stage.unlabeled or int(one["label"]) >= 0]
         self._size = min(config.batch_size, len(self._samples))
-        self._drawable = _balanced([int(one["label"]) >= 0 for one in self._samples])
+        self._drawable = _balanced([int(one["label"]) >= 0 for one in self._samples], config.labeled_draws)
         self._steps = config.steps_per_epoch or len(self._samples) // self._size
         self._threads = config.loader_threads
         if self._threads is None:
@@ -110,11 +110,12 @@ class Batches:
         return {name: tensor.to(device) for name, tensor in batch.items()}
 
 
-def _balanced(labeled: Sequence[bool]) -> list[int]:
-    """The number of each sample, those with a label as often as it takes to be half of all, or once."""
+def _balanced(labeled: Sequence[bool], share: float) -> list[int]:
+    """The number of each sample, those with a label as often as it takes to be ``share`` of all, at least once."""
     known = [index for index, one in enumerate(labeled) if one]
     unknown = [index for index, one in enumerate(labeled) if not one]
-    return known * max(1, round(len(unknown) / max(1, len(known)))) + unknown
+    times = share / (1 - share) * len(unknown) / max(1, len(known))
+    return known * max(1, round(times)) + unknown
 
 
 def _generator(*place: int | str) -> torch.Generator:

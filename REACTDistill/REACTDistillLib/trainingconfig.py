@@ -18,11 +18,12 @@ class TrainingConfig:
 
     ``fold`` is held out: it gives the scores of the card and is seen by nothing else. A share of the patients of the
     other folds, drawn by ``seed``, is the validation part, which picks the best weights and the temperature; the rest
-    trains. ``batch_size`` counts all processes together. ``precision`` "auto" is bfloat16 on CUDA and float32
-    elsewhere. ``weights`` gives a .safetensors file of an earlier run for a network by name; stages that train such a
-    network are left out. ``checkpoint_steps`` 0 saves at the end of each epoch only. ``loader_threads`` prepare batches
-    ahead; None is none on a CPU, where they would take the cores of the network, and 8 for any other device. Raises
-    ValueError for a value that cannot be.
+    trains. ``batch_size`` counts all processes together. ``labeled_draws`` is the share of the cases with a label in
+    what is drawn where cases without one take part too; each of them comes at least as often as one without.
+    ``precision`` "auto" is bfloat16 on CUDA and float32 elsewhere. ``weights`` gives a .safetensors file of an earlier
+    run for a network by name; stages that train such a network are left out. ``checkpoint_steps`` 0 saves at the end of
+    each epoch only. ``loader_threads`` prepare batches ahead; None is none on a CPU, where they would take the cores of
+    the network, and 8 for any other device. Raises ValueError for a value that cannot be.
     """
 
     recipe: str = "reactkd"
@@ -31,6 +32,7 @@ class TrainingConfig:
     epochs: int = 30
     steps_per_epoch: int = 0  # 0: as many as the cases fill
     batch_size: int = 8
+    labeled_draws: float = 0.5
     learning_rate: float = 2e-3  # peak; cosine to zero over the stage
     weight_decay: float = 1e-2
     clip_norm: float = 1.0
@@ -58,8 +60,9 @@ class TrainingConfig:
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; a run needs a number above 0.")
-        if not 0 < self.validation_share < 1:
-            raise ValueError(f"validation_share is {self.validation_share}; it must lie between 0 and 1.")
+        for name in ("validation_share", "labeled_draws"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1.")
         if self.precision not in PRECISIONS:
             raise ValueError(f'precision is "{self.precision}"; choose one of {", ".join(PRECISIONS)}.')
         if self.loader_threads is not None and self.loader_threads < 0:
