@@ -86,6 +86,16 @@ def test_results_are_never_mixed_with_other_files(folders, student, tmp_path) ->
     assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
 
 
+def test_of_two_runs_into_one_new_folder_the_second_is_refused(folders, student, tmp_path) -> None:
+    def start_another(stage, done, total) -> None:
+        if stage == "batch" and done == 0:  # the first has written no row yet
+            with pytest.raises(ValueError, match='"out" is not an empty folder'):
+                predict_cases(cases_of(folders), student, tmp_path / "out")
+
+    rows = predict_cases(cases_of(folders), student, tmp_path / "out", progress=start_another)
+    assert [row["case"] for row in rows_of(tmp_path / "out")] == [row.identifier for row in rows]
+
+
 def test_a_folder_without_cases_is_one_sentence(tmp_path) -> None:
     with pytest.raises(ValueError, match="put each case into one of its own"):
         cases_of(tmp_path)

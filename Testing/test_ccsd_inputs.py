@@ -129,6 +129,19 @@ def test_of_a_head_with_a_skull_the_brain_is_estimated_and_this_is_said() -> Non
     assert any('Only one sequence was given ("t1")' in sentence for sentence in warnings)
 
 
+def test_stray_voxels_of_a_given_brain_are_told(phantom) -> None:
+    brain = phantom.regions["brain"]
+    shares = {"t1": 1.0}
+    assert case_warnings({"t1": head()}, ["t1"], find_brain({"t1": head()}, brain), shares) == []
+    dotted = brain.array_kji.copy()
+    assert not dotted[:2].any()
+    dotted[0, 0, 0] = True
+    found = find_brain({"t1": head()}, Volume(dotted, brain.grid))
+    assert case_warnings({"t1": head()}, ["t1"], found, shares) == [
+        "The mask of the brain has stray voxels far from it, which do not count; check the mask."
+    ]
+
+
 def test_the_finest_image_is_the_reference_and_equal_ones_go_in_order() -> None:
     fine, coarse = line(1, 2), line(1, 2, spacing_mm=2)
     assert reference_name({"flair": fine, "t1": coarse}) == "flair"

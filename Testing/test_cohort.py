@@ -54,6 +54,11 @@ class TestReading:
         assert np.array_equal(case.regions["liver"].array_kji, CT > 11)
         assert (case.identifier, case.label, dict(case.clinical)) == ("a", "well", {"AFP_norm": 0.5, "centre": "north"})
 
+    def test_a_cohort_that_a_windows_editor_saved_is_read(self, tmp_path, data):
+        path = written(tmp_path, data)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # the mark of UTF-8
+        assert Cohort.read(path).to_json() == data
+
     def test_write_and_read_give_the_same_cohort(self, tmp_path, data):
         cohort = Cohort.read(written(tmp_path, data))
         again = Cohort.read(cohort.write(tmp_path / "again.json"))

@@ -101,6 +101,7 @@ def test_the_card_tells_the_cohort_the_scores_and_that_phantoms_are_no_patients(
     assert card.is_synthetic
     assert "phantoms only" in card.limitations
     assert card.metrics["ct"]["cases"] == 6
+    assert card.licence == "Apache-2.0"
     recipe = recipes.recipe_named("reactkd")
     preparation = recipe.preparation(cohort.classes, **TINY.settings)
     samples = [recipe.prepare(entry.load(), preparation) for entry in cohort.split(0)[1]]
@@ -131,6 +132,15 @@ def test_the_card_holds_the_temperature_of_the_validation_part(toys):
     expected = fit_temperature(readout.logits, readout.labels)
     assert student.card.calibration["temperature"] == pytest.approx(expected, rel=1e-4)
     assert student.card.calibration["cases"] == len(entries)
+
+
+def test_a_student_of_real_patients_has_the_license_that_was_stated_or_none(toys, tmp_path):
+    cohort, config = toy(toys, epochs=1)
+    real = replace(cohort, synthetic=False)
+    stated = replace(config, licence="CC-BY-NC-4.0")
+    assert read_card(train(real, tmp_path / "a", config)).licence == "not stated"
+    assert read_card(train(real, tmp_path / "b", stated)).licence == "CC-BY-NC-4.0"
+    assert read_card(train(cohort, tmp_path / "c", stated)).licence == "CC-BY-NC-4.0"
 
 
 def test_the_same_seed_gives_the_same_student_and_another_seed_another(toys, tmp_path):

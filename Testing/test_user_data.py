@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from REACTDistillLib.cohort import Cohort
 from REACTDistillLib.errors import without_paths
-from REACTDistillLib.files import read_volume, write_volume
+from REACTDistillLib.files import read_volume, write_labels, write_volume
 from REACTDistillLib.finding import check_result_folder
 from REACTDistillLib.geometry import main_box, mask_box
 from REACTDistillLib.heldout import Subject, part_of
@@ -63,6 +63,26 @@ def test_a_flipped_bit_in_a_packed_image_is_found(tmp_path):
     packed[-8:-4] = checksum.to_bytes(4, "little")
     path.write_bytes(bytes(packed))
     with pytest.raises(ValueError, match="cannot be unpacked to its end"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_a_flipped_bit_in_packed_labels_is_found(tmp_path, suffix):
+    path = tmp_path / f"organs{suffix}"
+    labels = np.random.default_rng(0).integers(0, 3, (20, 30, 40)).astype(np.uint8)
+    write_labels(labels, Grid(labels.shape, np.eye(4)), path)
+    assert np.array_equal(read_volume(path).array_kji, labels)
+    content = bytearray(path.read_bytes())
+    content[-6 if suffix == ".nrrd" else -2] ^= 1  # of the checksum at the end: the bits of voxels are all sound
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf'organs{suffix}" cannot be unpacked to its end'):
+        read_volume(path)
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot be (unpacked|read)"):
+        read_volume(path)
+    path.write_bytes(content[:-4])
+    with pytest.raises(ValueError, match=r"cannot be (unpacked|read)"):
         read_volume(path)
 
 

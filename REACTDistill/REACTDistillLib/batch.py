@@ -108,9 +108,7 @@ def predict_cases(
     that what is done stays when the rest is cancelled. Raises ValueError when ``folder`` exists and is not empty.
     """
     folder, report = Path(folder), progress or silent
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f'"{folder.name}" is not an empty folder; choose a new one for the results.')
-    folder.mkdir(parents=True, exist_ok=True)
+    _take(folder)
     rows: list[BatchRow] = []
     for number, case in enumerate(cases):
         report("batch", number, len(cases))
@@ -118,6 +116,18 @@ def predict_cases(
         _write_table(rows, student.card, folder / RESULTS_FILE)
     report("batch", len(rows), len(rows))
     return rows
+
+
+def _take(folder: Path) -> None:
+    """Make ``folder`` and the table in it, for one run only: of two that start at once, the second is refused."""
+    refusal = f'"{folder.name}" is not an empty folder; choose a new one for the results.'
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(refusal)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / RESULTS_FILE).touch(exist_ok=False)
+    except FileExistsError:
+        raise ValueError(refusal) from None
 
 
 def _answered(case: BatchCase, student: Student, folder: Path) -> BatchRow:

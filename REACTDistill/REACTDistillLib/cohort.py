@@ -91,7 +91,7 @@ class Cohort:
         if not path.is_file():
             raise ValueError(f'there is no cohort file "{path}".')
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark in front
         except ValueError as error:  # not UTF-8, or not JSON
             raise ValueError(f'"{path.name}" is not a cohort file: it is no JSON text.') from error
         try:

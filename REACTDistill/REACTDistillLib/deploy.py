@@ -112,7 +112,7 @@ def _card(trained: Trained, judgment: Judgment) -> Card:
             "software_version": __version__,
             **({"settings": dict(preparation.training)} if preparation.training else {}),
         },
-        licence="Apache-2.0",
+        licence=config.licence or ("Apache-2.0" if cohort.synthetic else "not stated"),
         intended_use="Demonstration of the software." if cohort.synthetic else "Research.",
         limitations=PHANTOMS_ONLY if cohort.synthetic else RESEARCH_ONLY,
     )

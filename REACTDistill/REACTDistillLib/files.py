@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from .nifti import check_nifti_orientation, read_nifti_header, read_nifti_voxels
+from .packed import check_packed
 from .volume import Grid, Volume
 
 READABLE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -108,6 +109,7 @@ def read_image(path: Path, *, max_layers: int = 1) -> ImageFile:
         _check_shape(reader, path, max_layers)
         grid = _grid_of(reader, path)
         if header is None:
+            check_packed(path)
             return ImageFile(_voxels(reader.Execute()), grid, {key: reader.GetMetaData(key) for key in _keys(reader)})
     except RuntimeError as error:
         raise ValueError(_why_unreadable(path, str(error))) from error

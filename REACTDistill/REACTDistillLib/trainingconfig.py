@@ -16,19 +16,21 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 class TrainingConfig:
     """What the user may choose of a run; written to ``config.json`` of the run folder.
 
-    ``fold`` is held out: it gives the scores of the card and is seen by nothing else. A share of the patients of the
-    other folds, drawn by ``seed``, is the validation part, which picks the best weights and the temperature; the rest
-    trains. ``batch_size`` counts all processes together. ``labeled_draws`` is the share of the cases with a label in
-    what is drawn where cases without one take part too; each of them comes at least as often as one without.
-    ``precision`` "auto" is bfloat16 on CUDA and float32 elsewhere. ``weights`` gives a .safetensors file of an earlier
-    run for a network by name; stages that train such a network are left out. ``checkpoint_steps`` 0 saves at the end of
-    each epoch only. ``loader_threads`` prepare batches ahead; None is none on a CPU, where they would take the cores of
-    the network, and 8 for any other device. Raises ValueError for a value that cannot be.
+    ``licence`` of the student stands in its card; without one, Apache-2.0 for a student of synthetic patients and "not
+    stated" for any other. ``fold`` is held out: it gives the scores of the card and is seen by nothing else. A share of
+    the patients of the other folds, drawn by ``seed``, is the validation part, which picks the best weights and the
+    temperature; the rest trains. ``batch_size`` counts all processes together. ``labeled_draws`` is the share of the
+    cases with a label in what is drawn where cases without one take part too; each of them comes at least as often as
+    one without. ``precision`` "auto" is bfloat16 on CUDA and float32 elsewhere. ``weights`` gives a .safetensors file
+    of an earlier run for a network by name; stages that train such a network are left out. ``checkpoint_steps`` 0 saves
+    at the end of each epoch only. ``loader_threads`` prepare batches ahead; None is none on a CPU, where they would
+    take the cores of the network, and 8 for any other device. Raises ValueError for a value that cannot be.
     """
 
     recipe: str = "reactkd"
     name: str = "Grade student"
     version: str = "0.1.0"
+    licence: str = ""
     epochs: int = 30
     steps_per_epoch: int = 0  # 0: as many as the cases fill
     batch_size: int = 8
@@ -79,7 +81,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f'There is no configuration file "{path}".')
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark in front
     except ValueError as error:  # not UTF-8, or not JSON
         raise ValueError(f'"{path.name}" is not JSON: {error}.') from error
     if not isinstance(content, dict):

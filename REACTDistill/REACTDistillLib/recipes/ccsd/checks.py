@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import mask_extent_ras
+from ...geometry import main_box, mask_box, mask_extent_ras
 from ...volume import Volume
 from .brainmask import FoundBrain, background_value, head_of
 from .outlines import Outline, agreement, outline_of
@@ -132,10 +132,16 @@ def check_overlap(shares: Mapping[str, float]) -> None:
 def case_warnings(
     sequences: Mapping[str, Volume], wanted: Sequence[str], brain: FoundBrain, shares: Mapping[str, float]
 ) -> list[str]:
-    """Sentences on what makes a result less certain: one sequence only, an estimated brain, images that do not fit."""
+    """Sentences on what makes a result less certain.
+
+    That is one sequence only, a brain that was estimated or has stray voxels, images that do not fit.
+    """
     warnings = []
     if len(sequences) == 1 < len(wanted):
         warnings.append(f'Only one sequence was given ("{next(iter(sequences))}"): the result is less certain.')
+    voxels = brain.mask.array_kji.astype(bool, copy=False)
+    if brain.source == "given" and mask_box(voxels) != main_box(voxels):
+        warnings.append("The mask of the brain has stray voxels far from it, which do not count; check the mask.")
     if brain.is_estimated:
         warnings.append(
             "The images have a skull, so the brain was only estimated; skull-strip them or give a mask of the brain "
