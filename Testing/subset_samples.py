@@ -12,7 +12,7 @@ from REACTDistillLib.cohort import Cohort
 from REACTDistillLib.phantomcohort import write_phantom_cohort
 from REACTDistillLib.recipes.ccsd.recipe import CCSD
 from REACTDistillLib.student import save_student
-from REACTDistillLib.subsetscores import all_subsets
+from REACTDistillLib.subsets.scores import all_subsets
 from REACTDistillLib.volume import Volume
 
 CASES, FOLDS = 4, 2

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from REACTDistillLib.alignment import Graphs, Pairs, aligned, ranked
+from REACTDistillLib.matching.alignment import Graphs, Pairs, aligned, ranked
 
 pytest.importorskip("scipy", reason="scipy is not installed")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from REACTDistillLib.annealing import annealed, blurred
+from REACTDistillLib.matching.annealing import annealed, blurred
 
 HALVES = np.full((1, 2), 0.5)
 

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 from REACTDistillLib.brain import REGIONS, brain_case, brain_field, draw_brain, sample_brain
-from REACTDistillLib.mrcontrast import SEQUENCES, Scan, draw_brightness, draw_scans
-from REACTDistillLib.shapes import Ellipsoid, Waves
+from REACTDistillLib.phantoms.mrcontrast import SEQUENCES, Scan, draw_brightness, draw_scans
+from REACTDistillLib.phantoms.shapes import Ellipsoid, Waves
 from REACTDistillLib.volume import Box, Grid
 
 SEEDS = range(24)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from REACTDistillLib.brainanatomy import Folds, draw_brain_anatomy
-from REACTDistillLib.shapes import Ellipsoid, Joined, Waves
+from REACTDistillLib.phantoms.brainanatomy import Folds, draw_brain_anatomy
+from REACTDistillLib.phantoms.shapes import Ellipsoid, Joined, Waves
 
 
 def column(*point):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from REACTDistillLib.coupling import feasible, sinkhorn
+from REACTDistillLib.matching.coupling import feasible, sinkhorn
 
 
 def test_r14_of_two_by_two_worked_out_by_hand() -> None:

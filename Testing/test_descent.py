@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from REACTDistillLib.descent import Coupling, Found, at, coupling_of, descended
+from REACTDistillLib.matching.descent import Coupling, Found, at, coupling_of, descended
 
 pytest.importorskip("scipy", reason="scipy is not installed")
 

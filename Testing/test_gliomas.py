@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from REACTDistillLib.brainanatomy import draw_brain_anatomy
-from REACTDistillLib.gliomas import Glioma, draw_glioma
-from REACTDistillLib.shapes import Ellipsoid, Waves
+from REACTDistillLib.phantoms.brainanatomy import draw_brain_anatomy
+from REACTDistillLib.phantoms.gliomas import Glioma, draw_glioma
+from REACTDistillLib.phantoms.shapes import Ellipsoid, Waves
 
 FLAT = Waves(np.array([[0.1, 0.0, 0.0]], np.float32), np.array([-np.pi / 2], np.float32))  # -1.414 in the middle
 

@@ -18,8 +18,8 @@ from REACTDistillLib.phantom import (
     sample,
 )
 from REACTDistillLib.phantomcohort import write_phantom_cohort
+from REACTDistillLib.phantoms.shapes import Ellipsoid
 from REACTDistillLib.progress import Cancelled
-from REACTDistillLib.shapes import Ellipsoid
 from REACTDistillLib.volume import Box, Grid
 
 PINNED_CENTER_RAS = (6.98585834712631, 19.34167578894857, -245.1026369621726)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from REACTDistillLib.phantomseed import checked_seed, phantom_identifier, random_stream
+from REACTDistillLib.phantoms.seed import checked_seed, phantom_identifier, random_stream
 
 
 def test_a_seed_has_a_name_that_says_that_its_patient_is_synthetic() -> None:

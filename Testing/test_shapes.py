@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from REACTDistillLib.anatomy import draw_liver
-from REACTDistillLib.shapes import Ellipsoid, Joined, Tube, Waves, blurred_ball, blurred_edge
+from REACTDistillLib.phantoms.anatomy import draw_liver
+from REACTDistillLib.phantoms.shapes import Ellipsoid, Joined, Tube, Waves, blurred_ball, blurred_edge
 
 FWHM_OF_SIGMA_ONE = 2 * math.sqrt(2 * math.log(2))
 

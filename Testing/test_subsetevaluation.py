@@ -7,14 +7,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-import REACTDistillLib.subsetreadings as subsetreadings
+import REACTDistillLib.subsets.readings as subsetreadings
 from REACTDistillLib.__main__ import main
-from REACTDistillLib.evaluatesubsets import evaluate_subsets, targets_of
 from REACTDistillLib.heldout import Subject
 from REACTDistillLib.student import load_student
-from REACTDistillLib.subsetevaluation import SubsetConfig
-from REACTDistillLib.subsetreadings import ReadingConfig, masks_on_truths, read_subsets
-from REACTDistillLib.subsetscores import card_metrics
+from REACTDistillLib.subsets.evaluate import evaluate_subsets, targets_of
+from REACTDistillLib.subsets.evaluation import SubsetConfig
+from REACTDistillLib.subsets.readings import ReadingConfig, masks_on_truths, read_subsets
+from REACTDistillLib.subsets.scores import card_metrics
 from REACTDistillLib.volume import Grid, Volume
 from subset_samples import CASES, KnownAnswers, write_brains, write_segmenter
 

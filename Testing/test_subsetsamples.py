@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from REACTDistillLib.subsetsamples import Truth, logits_by_subset, sample_table
+from REACTDistillLib.subsets.samples import Truth, logits_by_subset, sample_table
 
 NAMES = ("t1", "t1ce", "flair")
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from REACTDistillLib.subsetscores import (
+from REACTDistillLib.subsets.scores import (
     SubsetScore,
     all_subsets,
     aurc,

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .brainanatomy import Brain, Layer, draw_brain_anatomy
 from .case import Case
-from .gliomas import Glioma, draw_glioma
-from .gridpoints import block_points, blocks, cube_grid
-from .mrcontrast import SEQUENCES, Scan, draw_brightness, draw_scans
-from .phantomseed import checked_seed, phantom_identifier, random_stream
-from .shapes import Array, Triple, sharp_share
+from .phantoms.brainanatomy import Brain, Layer, draw_brain_anatomy
+from .phantoms.gliomas import Glioma, draw_glioma
+from .phantoms.gridpoints import block_points, blocks, cube_grid
+from .phantoms.mrcontrast import SEQUENCES, Scan, draw_brightness, draw_scans
+from .phantoms.seed import checked_seed, phantom_identifier, random_stream
+from .phantoms.shapes import Array, Triple, sharp_share
 from .volume import Grid, Volume
 
 REGIONS = ("brain", "wt", "tc", "et")

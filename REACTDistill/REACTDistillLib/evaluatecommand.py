@@ -115,8 +115,8 @@ def _graded(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Pa
 
 def _segmented(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Part, Mapping[str, Scored]]:
     from .cohort import Cohort
-    from .evaluatesubsets import evaluate_subsets
-    from .subsetevaluation import SubsetConfig
+    from .subsets.evaluate import evaluate_subsets
+    from .subsets.evaluation import SubsetConfig
 
     if options.doses:
         raise ValueError("--doses is for students that grade a CT; this one segments.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from .subsetscores import Subset, in_order, subset_name
+from .subsets.scores import Subset, in_order, subset_name
 
 if TYPE_CHECKING:
     from .card import Card

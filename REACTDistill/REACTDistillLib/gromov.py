@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .alignment import Pairs, aligned
-from .coupling import feasible, sinkhorn
+from .matching.alignment import Pairs, aligned
+from .matching.coupling import feasible, sinkhorn
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .anatomy import Tissue, draw_liver, draw_tissues, draw_vessels
 from .case import Case
-from .gridpoints import block_points, blocks, cube_grid
-from .lesions import Tumor, draw_clinical, draw_signs, draw_tumors
-from .phantomseed import checked_seed, phantom_identifier, random_stream
-from .shapes import Array, Triple, Waves, blurred_ball, blurred_edge, sharp_share
+from .phantoms.anatomy import Tissue, draw_liver, draw_tissues, draw_vessels
+from .phantoms.gridpoints import block_points, blocks, cube_grid
+from .phantoms.lesions import Tumor, draw_clinical, draw_signs, draw_tumors
+from .phantoms.seed import checked_seed, phantom_identifier, random_stream
+from .phantoms.shapes import Array, Triple, Waves, blurred_ball, blurred_edge, sharp_share
 from .volume import Grid, Volume
 
 Indices = NDArray[np.intp]

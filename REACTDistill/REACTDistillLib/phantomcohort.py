@@ -11,7 +11,7 @@ from .brain import BRAIN_LABEL, brain_case, brain_identifier
 from .case import Case
 from .cohort import Cohort, assign_folds, write_case
 from .phantom import GRADES, phantom_case
-from .phantomseed import phantom_identifier
+from .phantoms.seed import phantom_identifier
 from .progress import ProgressCallback, silent
 
 

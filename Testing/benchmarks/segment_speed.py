@@ -44,7 +44,7 @@ from REACTDistillLib.recipes.ccsd.subsets import all_subsets
 from REACTDistillLib.recipes.ccsd.training import training_loss
 from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import read_card
-from REACTDistillLib.subsetscores import summary_scores
+from REACTDistillLib.subsets.scores import summary_scores
 from REACTDistillLib.volume import Grid
 from torch.nn import functional
 

@@ -10,7 +10,7 @@ SEQUENCES = ("t1", "t1ce", "t2", "flair")
 
 def subsetMetrics():
     """Dice that grows with each sequence; T1ce decides ET, FLAIR decides WT."""
-    from REACTDistillLib.subsetscores import all_subsets, subset_name
+    from REACTDistillLib.subsets.scores import all_subsets, subset_name
 
     rows = {}
     for subset in all_subsets(SEQUENCES):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...case import Case
 from ...freememory import check_segmentation, free_bytes_of
 from ...loadedstudent import Student
-from ...subsetsamples import logits_by_subset
-from ...subsetscores import Subset
+from ...subsets.samples import logits_by_subset
+from ...subsets.scores import Subset
 from ...tiles import blended_tiles, tile_boxes
 from ...volume import Box, Grid, Volume
 from .. import preparation_of

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...subsetsamples import sample_table
-from ...subsetscores import card_metrics
+from ...subsets.samples import sample_table
+from ...subsets.scores import card_metrics
 from .. import Batch, Judgment, Networks, PredictOptions, Preparation, Readout, Stage, Update
 from .curriculum import Curriculum
 from .networks import CompositionalNet
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ...loadedstudent import Student
     from ...memory import Memory
     from ...progress import ProgressCallback
-    from ...subsetscores import Subset
+    from ...subsets.scores import Subset
     from ...volume import Volume
 
 SEQUENCES = ("t1", "t1ce", "t2", "flair")

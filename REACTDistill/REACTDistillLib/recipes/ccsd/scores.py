@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...subsetsamples import Truth
-from ...subsetscores import summary_scores
+from ...subsets.samples import Truth
+from ...subsets.scores import summary_scores
 from .. import Batch
 from .networks import CompositionalNet
 from .subsets import all_subsets
@@ -38,7 +38,7 @@ def subset_dice(network: CompositionalNet, sample: Batch) -> SubsetDice:
 def mean_scores(cases: Iterable[SubsetDice]) -> dict[str, float]:
     """Scores over all subsets, regions and cases: "dice", "aurc", and "dice_1" ... for that many sequences.
 
-    "score" is the mean Dice. As ``subsetscores.summary_scores`` means them; a score that nothing was measured for is
+    "score" is the mean Dice. As ``subsets.scores.summary_scores`` means them; a score that nothing was measured for is
     left out, and "score" is NaN then. Raises ValueError without a case.
     """
     found = list(cases)

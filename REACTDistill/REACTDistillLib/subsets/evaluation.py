@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .bootstrap import Scored
-from .evaluation import StudentEvaluation
-from .segmentationscores import MissedRule
-from .subsetreadings import SubsetReadings
+from ..bootstrap import Scored
+from ..evaluation import StudentEvaluation
+from ..segmentationscores import MissedRule
+from .readings import SubsetReadings
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SubsetConfig:
 class SubsetEvaluation(StudentEvaluation):
     """Everything that the report of a segmenting student shows.
 
-    ``summary``: see ``subsetscores.summary_scores``, with intervals; ``beside`` has the same of other students, by
+    ``summary``: see ``scores.summary_scores``, with intervals; ``beside`` has the same of other students, by
     title. ``targets``: the region of a case that was the truth of each class.
     """
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .recipes import Batch
-from .segmentationscores import dice
-from .subsetscores import SubsetScore, SubsetTable, all_subsets, subset_table
+from ..recipes import Batch
+from ..segmentationscores import dice
+from .scores import SubsetScore, SubsetTable, all_subsets, subset_table
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from itertools import product
 
 import numpy as np
 
+from ..volume import Grid
 from .shapes import Array, Triple
-from .volume import Grid
 
 Block = tuple[slice, slice, slice]
 _BLOCK_KJI = (16, 16, 16)

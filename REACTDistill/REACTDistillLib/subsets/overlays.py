@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .case import Case
-from .geometry import resample
-from .subsetscores import Subset
-from .volume import Box, Grid, Volume
+from ..case import Case
+from ..geometry import resample
+from ..volume import Box, Grid, Volume
+from .scores import Subset
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .bootstrap import Scored
-from .cohort import Cohort, CohortEntry
-from .evaluation import check_packages
-from .heldout import Subject, part_of, subject_of
-from .progress import ProgressCallback, silent
-from .segmentationscores import MISSED_RULES
-from .subsetevaluation import SubsetConfig, SubsetEvaluation
-from .subsetreadings import ReadingConfig, read_subsets
-from .subsetscores import summary_intervals
+from ..bootstrap import Scored
+from ..cohort import Cohort, CohortEntry
+from ..evaluation import check_packages
+from ..heldout import Subject, part_of, subject_of
+from ..progress import ProgressCallback, silent
+from ..segmentationscores import MISSED_RULES
+from .evaluation import SubsetConfig, SubsetEvaluation
+from .readings import ReadingConfig, read_subsets
+from .scores import summary_intervals
 
 if TYPE_CHECKING:
-    from .card import Card
+    from ..card import Card
 
 _PACKAGES = ("matplotlib", "scipy")
 
@@ -34,13 +34,13 @@ def evaluate_subsets(
 ) -> SubsetEvaluation:
     """Judge the segmenting student in the file or run folder ``source``; write the report into a new folder.
 
-    The cases are those of ``heldout.part_of`` that have a truth; ``subsetreport.write_subset_report`` says what the
+    The cases are those of ``heldout.part_of`` that have a truth; ``report.write_subset_report`` says what the
     folder holds. Raises ValueError with one sentence when student and cohort do not fit each other, a case cannot be
     read, or the folder is in use.
     """
-    from .reportpage import check_report_folder
-    from .student import load_student
-    from .subsetreport import write_subset_report
+    from ..reportpage import check_report_folder
+    from ..student import load_student
+    from .report import write_subset_report
 
     config, started = config or SubsetConfig(), time.perf_counter()
     _check(config)

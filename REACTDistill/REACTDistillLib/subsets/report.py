@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import figures, subsetfigures
-from .reportpage import figure, figures_of, interval, report_page, section, table, write_report_folder
-from .segmentationscores import empty_rule
-from .subsetscores import AURC_DEFINITION, mean_of_cases, subset_name
-from .subsettables import write_tables
-from .traininglog import training_lines
+from ..figures import draw_training
+from ..reportpage import figure, figures_of, interval, report_page, section, table, write_report_folder
+from ..segmentationscores import empty_rule
+from ..traininglog import training_lines
+from . import figures
+from .scores import AURC_DEFINITION, mean_of_cases, subset_name
+from .tables import write_tables
 
 if TYPE_CHECKING:
-    from .bootstrap import Scored
-    from .subsetevaluation import SubsetEvaluation
+    from ..bootstrap import Scored
+    from .evaluation import SubsetEvaluation
 
 _CAPTIONS = {
     "levels": "Mean Dice over the number of sequences; each subset of one size counts alike.",
@@ -39,16 +40,16 @@ def draw_figures(evaluation: SubsetEvaluation, folder: Path) -> dict[str, Path]:
     note, readings = evaluation.figure_note, evaluation.readings
     students = {evaluation.title: evaluation.summary, **evaluation.beside}
     drawn = {
-        "levels": subsetfigures.draw_levels(_levels(students), folder / "levels.png", note),
-        "aurc": subsetfigures.draw_aurc(_areas(students), folder / "aurc.png", note),
-        "subsets": subsetfigures.draw_subsets(readings.table, folder / "subsets.png", note),
+        "levels": figures.draw_levels(_levels(students), folder / "levels.png", note),
+        "aurc": figures.draw_aurc(_areas(students), folder / "aurc.png", note),
+        "subsets": figures.draw_subsets(readings.table, folder / "subsets.png", note),
     }
     for number, overlay in enumerate(readings.overlays, start=1):
         path = folder / f"overlay_{number}.png"
-        drawn[path.stem] = subsetfigures.draw_overlay(overlay, subsetfigures.shown_subsets(overlay), path, note)
+        drawn[path.stem] = figures.draw_overlay(overlay, figures.shown_subsets(overlay), path, note)
     lines = training_lines(evaluation.subject.run) if evaluation.subject.run else []
     if lines:
-        drawn["training"] = figures.draw_training(lines, folder / "training.png", note)
+        drawn["training"] = draw_training(lines, folder / "training.png", note)
     return drawn
 
 
@@ -114,7 +115,7 @@ def _summary(evaluation: SubsetEvaluation) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A score of ``subsetscores.summary_scores`` for the reader."""
+    """A score of ``scores.summary_scores`` for the reader."""
     kind, _, of = name.partition("_")
     if of.isdigit():
         return f"mean Dice with {of} sequence{'' if of == '1' else 's'}"

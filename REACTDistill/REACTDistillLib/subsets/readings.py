@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from .case import Case
-from .cohort import CohortEntry
-from .geometry import box_reached, resample
-from .progress import ProgressCallback
-from .recipes import Recipe, recipe_named
-from .segmentationscores import MissedRule, dice, hd95_mm
-from .subsetoverlays import Overlay, overlay_of, slice_grid
-from .subsetscores import Subset, SubsetScore, SubsetTable, subset_table
-from .tumorlabels import nested_masks
-from .volume import Grid, Volume
+from ..case import Case
+from ..cohort import CohortEntry
+from ..geometry import box_reached, resample
+from ..progress import ProgressCallback
+from ..recipes import Recipe, recipe_named
+from ..segmentationscores import MissedRule, dice, hd95_mm
+from ..tumorlabels import nested_masks
+from ..volume import Grid, Volume
+from .overlays import Overlay, overlay_of, slice_grid
+from .scores import Subset, SubsetScore, SubsetTable, subset_table
 
 if TYPE_CHECKING:
-    from .loadedstudent import Student
+    from ..loadedstudent import Student
 
 Mask = NDArray[np.bool_]
 

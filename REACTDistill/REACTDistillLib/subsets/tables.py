@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import __version__
-from .finding import NOT_A_MEDICAL_DEVICE
-from .segmentationscores import empty_rule
-from .subsetscores import AURC_DEFINITION, SubsetTable, card_metrics, mean_of_cases, subset_name
+from .. import __version__
+from ..finding import NOT_A_MEDICAL_DEVICE
+from ..segmentationscores import empty_rule
+from .scores import AURC_DEFINITION, SubsetTable, card_metrics, mean_of_cases, subset_name
 
 if TYPE_CHECKING:
-    from .subsetevaluation import SubsetEvaluation
+    from .evaluation import SubsetEvaluation
 
 FORMAT = 1
 Row = Sequence[Any]

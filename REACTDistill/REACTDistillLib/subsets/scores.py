@@ -11,7 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from .bootstrap import Scored, resamples
+from ..bootstrap import Scored, resamples
 
 Subset = tuple[str, ...]
 Array = NDArray[np.float64]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .figures import COLORS, GRAY, draw
-from .subsetoverlays import Overlay
-from .subsetscores import Subset, SubsetTable, mean_of_cases, subset_name
+from ..figures import COLORS, GRAY, draw
+from .overlays import Overlay
+from .scores import Subset, SubsetTable, mean_of_cases, subset_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .bootstrap import Scored
+    from ..bootstrap import Scored
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _PANEL_INCH = 2.1

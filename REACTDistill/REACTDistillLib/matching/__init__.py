@@ -1,0 +1,1 @@
+"""How the plan between two region graphs is sought."""

@@ -1,0 +1,1 @@
+"""What the analytic patients are drawn with: anatomy, lesions, shapes, contrast."""
