@@ -1,6 +1,7 @@
 """Distillation terms that the papers share."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from REACTDistillLib.distill import (
     ramp_up,
     softened,
     softened_divergence,
+    squared_difference,
     taught_by,
     with_sequences_dropped,
 )
@@ -37,15 +39,26 @@ def test_no_gradient_goes_to_the_teacher():
 
 def test_two_teachers_are_averaged_by_their_weights():
     one, other = softened_divergence(EVEN, SURE, 2.0).item(), softened_divergence(EVEN, -SURE, 2.0).item()
-    assert taught_by(EVEN, [SURE, -SURE], [0.5, 0.5], 2.0).item() == pytest.approx((one + other) / 2)
-    assert taught_by(EVEN, [SURE, EVEN], [3.0, 1.0], 2.0).item() == pytest.approx(0.75 * one)
-    assert taught_by(EVEN, [SURE, -SURE], [1.0, 0.0], 2.0).item() == pytest.approx(one)
+    at_two = partial(softened_divergence, temperature=2.0)
+    assert taught_by(EVEN, [SURE, -SURE], [0.5, 0.5], at_two).item() == pytest.approx((one + other) / 2)
+    assert taught_by(EVEN, [SURE, EVEN], [3.0, 1.0], at_two).item() == pytest.approx(0.75 * one)
+    assert taught_by(EVEN, [SURE, -SURE], [1.0, 0.0], at_two).item() == pytest.approx(one)
+
+
+def test_the_squared_difference_of_logits_is_their_mean_by_hand():
+    student = torch.tensor([[1.0, 3.0]], requires_grad=True)
+    teacher = torch.tensor([[0.0, 1.0]], requires_grad=True)
+    value = squared_difference(student, teacher)
+    assert value.item() == pytest.approx((1 + 4) / 2)
+    value.backward()
+    assert student.grad.tolist() == [[1.0, 2.0]]  # 2 (z_s - z_t) / 2
+    assert teacher.grad is None
 
 
 @pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [-1.0, 2.0]])
 def test_weights_that_fit_no_teachers_are_refused(weights):
     with pytest.raises(ValueError, match="2 teachers need as many weights of 0 or above"):
-        taught_by(EVEN, [SURE, EVEN], weights, 2.0)
+        taught_by(EVEN, [SURE, EVEN], weights, squared_difference)
 
 
 def test_a_temperature_of_nothing_is_refused():
@@ -81,6 +94,17 @@ def test_certain_dropout_keeps_exactly_one_and_none_keeps_all():
     three = torch.ones(3, dtype=torch.bool)
     assert int(with_sequences_dropped(three, 1.0, generator).sum()) == 1
     assert with_sequences_dropped(three, 0.0, generator).tolist() == [True, True, True]
+
+
+def test_required_sequences_stay_and_the_others_go_as_often_as_said():
+    generator = torch.Generator().manual_seed(0)
+    three, required = torch.ones(3, dtype=torch.bool), torch.tensor([True, False, False])
+    for probability in (0.2, 0.98):
+        kept = [with_sequences_dropped(three, probability, generator, required=required) for _ in range(4000)]
+        shares = torch.stack(kept).float().mean(dim=0).tolist()
+        assert shares == pytest.approx([1.0, 1 - probability, 1 - probability], abs=0.02)
+    certain = [with_sequences_dropped(three, 1.0, generator, required=required).tolist() for _ in range(50)]
+    assert certain == [[True, False, False]] * 50
 
 
 def test_the_bernoulli_divergence_is_that_of_two_outcomes_by_hand():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from REACTDistillLib.graph import cosine_distance
+from REACTDistillLib.gromov import gromov_wasserstein
 from REACTDistillLib.recipes.reactkd import losses
 from REACTDistillLib.recipes.reactkd.losses import (
     GraphWeights,
@@ -35,6 +37,36 @@ def test_the_focal_loss_is_by_hand_and_leaves_out_cases_without_label():
     assert focal_loss(logits, torch.tensor([-1, -1])).item() == 0.0
     plain = focal_loss(logits[:1], torch.tensor([1]), gamma=0.0)
     assert plain.item() == pytest.approx(-math.log(0.75), rel=1e-5)
+
+
+def test_the_focal_loss_has_a_slope_for_the_surest_answer():
+    for gamma in (0.5, 2.0):
+        logits = torch.tensor([[40.0, 0.0, 0.0]], requires_grad=True)
+        focal_loss(logits, torch.tensor([0]), gamma).backward()
+        assert logits.grad.tolist() == [[pytest.approx(0.0, abs=1e-3)] * 3]
+
+
+def test_a_node_without_direction_has_no_gradient_that_outweighs_all_others():
+    nothing = torch.zeros(1, 2, 2, requires_grad=True)
+    node_loss(nothing, TEACHER, BOTH, identity_plan(BOTH)).backward()
+    assert 0 < nothing.grad.abs().max().item() < 1e4
+
+
+def test_r17_is_never_above_the_plan_that_couples_each_node_with_its_own():
+    generator = torch.Generator().manual_seed(0)
+    teacher = torch.randn(60, 10, 8, generator=generator)
+    student = teacher + 0.6 * torch.randn(60, 10, 8, generator=generator)
+    own, other = cosine_distance(student), cosine_distance(teacher)
+    nodes = torch.ones(60, 10, dtype=torch.bool)
+    nodes[:30, 7:] = False  # padding
+    solved = gromov_wasserstein(own, other, nodes, nodes).value
+    counted = (nodes[:, :, None] & nodes[:, None, :]).float()
+    identity = ((own - other).square() * counted).sum(dim=(1, 2)) / counted.sum(dim=(1, 2))
+    assert int((solved > identity + 1e-6).sum()) > 10  # else this test tells nothing
+    expected = torch.minimum(solved, identity).mean().item()
+    assert topology_loss(student, teacher, nodes, GraphWeights()).item() == pytest.approx(expected, rel=1e-5)
+    alone = topology_loss(student, teacher, nodes, GraphWeights(alignment="sinkhorn")).item()
+    assert alone == pytest.approx(solved.mean().item(), rel=1e-5)  # nodes without names have no such plan
 
 
 def test_r10_nodes_are_means_over_soft_regions_and_empty_regions_are_no_nodes():

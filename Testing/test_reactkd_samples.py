@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from REACTDistillLib.case import Case
+from REACTDistillLib.memory import Memory
 from REACTDistillLib.phantom import GRADES, phantom_case
 from REACTDistillLib.recipes import recipe_named
 from REACTDistillLib.recipes.reactkd.curriculum import Curriculum
-from REACTDistillLib.recipes.reactkd.inputs import cell_grid, sequence_image
+from REACTDistillLib.recipes.reactkd.inputs import cell_grid, covered_shares, exam_images, sequence_image
 from REACTDistillLib.recipes.reactkd.samples import aligned_after_flip, changed_at_random, rician_series
-from REACTDistillLib.volume import Grid, Volume
+from REACTDistillLib.volume import Box, Grid, Volume
 
 RECIPE = recipe_named("reactkd")
 TRAINING = {
@@ -31,6 +32,8 @@ SETTINGS = {
     "grid_spacing_kji_mm": (15.0, 15.0, 15.0),
     "network": {"classes": 3, "stem_stride": [2, 2, 2], "channels": [4, 8], "strides": [1]},
 }
+LIVER = Volume(np.ones((8, 8, 8), bool), Grid((8, 8, 8), np.diag([10.0, 10.0, 10.0, 1.0])))
+GRID_OF_LIVER = Grid((16, 16, 16), np.diag([5.0, 5.0, 5.0, 1.0]) + np.array([[0, 0, 0, -2.5]] * 3 + [[0] * 4]))
 PREPARATION = RECIPE.preparation(GRADES, **SETTINGS, training=TRAINING)
 
 
@@ -169,6 +172,21 @@ def test_unequal_attention_is_refused_before_anything_is_trained():
         RECIPE.networks(RECIPE.preparation(GRADES, **SETTINGS, training=training))
 
 
+def test_attentions_of_two_widths_fit_where_only_logits_are_taught():
+    teacher = {**TRAINING["teacher"], "attention_channels": 16}
+    logits = {**TRAINING, "teacher": teacher, "share_attention": False, "graph_weight": 0.0}
+    assert set(RECIPE.networks(RECIPE.preparation(GRADES, **SETTINGS, training=logits))) == {"student", "teachers"}
+    compared = {**logits, "graph_weight": 1.0}
+    with pytest.raises(ValueError, match="share it or compare what it gives"):
+        RECIPE.networks(RECIPE.preparation(GRADES, **SETTINGS, training=compared))
+
+
+def test_signal_to_noise_ratios_have_no_default():
+    with pytest.raises(ValueError, match=r'"rician" needs "doses", the signal-to-noise ratios, such as \[20, 10, 5\]'):
+        Curriculum.from_json({"dose_model": "rician"})
+    assert Curriculum.from_json({"dose_model": "rician", "doses": [20, 5]}).doses == (20, 5)
+
+
 def test_modality_dropout_leaves_out_optional_sequences_and_never_the_required_one(case):
     settings = {
         **SETTINGS,
@@ -176,10 +194,48 @@ def test_modality_dropout_leaves_out_optional_sequences_and_never_the_required_o
         "sequences": {"required": ["ct"], "optional": ["pet_fdg", "pet_acetate"]},
         "intensity": {**PREPARATION.intensity, **TRAINING["privileged"]},
     }
-    preparation = RECIPE.preparation(GRADES, **settings, training={**TRAINING, "modality_dropout": 0.5})
-    sample = RECIPE.prepare(case, preparation)
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.stack([RECIPE.augment(sample, generator, preparation)["present"] for _ in range(200)])
-    assert bool(drawn[:, 0].all())
-    assert drawn[:, 1:].float().mean(dim=0).tolist() == pytest.approx([0.5, 0.5], abs=0.15)
-    assert {tuple(row) for row in drawn[:, 1:].tolist()} == {(False, False), (False, True), (True, False), (True, True)}
+    # Without a curriculum as often as a curriculum has it by default.
+    for training, kept in (({**TRAINING, "modality_dropout": 0.5}, 0.5), ({}, 0.2)):
+        preparation = RECIPE.preparation(GRADES, **settings, training=training)
+        sample = RECIPE.prepare(case, preparation)
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.stack([RECIPE.augment(sample, generator, preparation)["present"] for _ in range(400)])
+        assert bool(drawn[:, 0].all())
+        assert drawn[:, 1:].float().mean(dim=0).tolist() == pytest.approx([kept, kept], abs=0.08)
+        found = {tuple(row) for row in drawn[:, 1:].tolist()}
+        assert found == {(False, False), (False, True), (True, False), (True, True)}
+
+
+def moved(volume, shift_mm):
+    """A volume that lies elsewhere along R."""
+    matrix = volume.grid.ijk_to_ras.copy()
+    matrix[0, 3] += shift_mm
+    return Volume(volume.array_kji, Grid(volume.grid.shape_kji, matrix))
+
+
+def test_a_sequence_that_misses_the_organ_is_refused_and_a_part_of_it_counts_alone(case):
+    grid, organ, rule = GRID_OF_LIVER, LIVER, {"kind": "organ_ratio"}
+    uptake = np.full(organ.grid.shape_kji, 5.0, np.float32)
+    uptake[:, :, :4] = 7.0  # the half that the moved image shows is not the half that it does not
+    whole = Volume(uptake, organ.grid)
+    assert exam_images({"pet": whole}, ["pet"], organ, grid, {"pet": rule})[1].all()
+    beside = moved(whole, 500.0)
+    with pytest.raises(ValueError, match=r'Only 0% of the organ lies inside "pet"; at least 25% is needed'):
+        exam_images({"pet": beside}, ["pet"], organ, grid, {"pet": rule})
+    even = Volume(np.full(organ.grid.shape_kji, 5.0, np.float32), organ.grid)
+    half = even.cropped(Box((0, 0, 0), (8, 8, 4)))
+    assert covered_shares({"pet": even, "half": half}, organ, grid, Memory()) == {"pet": 1.0, "half": 0.5}
+    image = exam_images({"pet": half}, ["pet"], organ, grid, {"pet": rule})[0]
+    assert np.abs(image).max() < 1e-6  # an even uptake is the mean everywhere: the rest of the organ counts for nothing
+
+
+def test_statistics_of_the_volume_are_those_of_r1_by_hand():
+    hu = np.array([-1000.0, 60.0, 100.0, 60.0, 100.0, 60.0, 100.0, 60.0], np.float32).reshape(2, 2, 2)
+    ct = Volume(np.repeat(hu[None], 1, 0).reshape(2, 2, 2), Grid((2, 2, 2), np.eye(4)))
+    liver = Volume(hu > 0, ct.grid)
+    rule = {"kind": "window_zscore", "low": -160.0, "high": 240.0, "statistics": "volume"}
+    windowed = np.clip(hu, -160, 240).astype(float)
+    expected = (60.0 - windowed.mean()) / windowed.std()
+    assert sequence_image(ct, liver, ct.grid, rule)[0, 0, 1] == pytest.approx(expected, rel=1e-5)
+    of_liver = (60.0 - hu[hu > 0].mean()) / hu[hu > 0].std()
+    assert sequence_image(ct, liver, ct.grid, {**rule, "statistics": "liver"})[0, 0, 1] == pytest.approx(of_liver)

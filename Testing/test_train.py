@@ -143,6 +143,19 @@ def test_a_student_of_real_patients_has_the_license_that_was_stated_or_none(toys
     assert read_card(train(cohort, tmp_path / "c", stated)).licence == "CC-BY-NC-4.0"
 
 
+def test_weights_that_have_seen_a_held_out_case_are_refused(toys, tmp_path):
+    cohort, config = toy(toys, epochs=1)
+    used = replace(config, weights={"student": str(toys / "whole" / "best_student.safetensors")})
+    train(cohort, tmp_path / "same", used)
+    with pytest.raises(
+        ValueError, match=r"The weights in \"best_student\.safetensors\" have seen 6 of the 6 held-out cas"
+    ):
+        train(cohort, tmp_path / "other", replace(used, fold=1))
+    renamed = replace(cohort, entries=tuple(replace(one, id=f"x{one.id}") for one in cohort.entries))
+    with pytest.raises(ValueError, match=r"such as \"x"):
+        train(renamed, tmp_path / "renamed", replace(used, fold=1))
+
+
 def test_the_same_seed_gives_the_same_student_and_another_seed_another(toys, tmp_path):
     cohort, config = toy(toys)
     first = [read_card(train(cohort, tmp_path / name, config)).tensors_sha256 for name in ("a", "b")]

@@ -24,6 +24,7 @@ SETTINGS = {
     "network": {"stem_stride": [1, 1, 1], "channels": [4, 8], "strides": [1]},
     "training": TRAINING,
 }
+CT_RULE = {"kind": "window_zscore", "low": -160.0, "high": 240.0}
 CONFIG = TrainingConfig(epochs=2, steps_per_epoch=1, batch_size=4, settings=SETTINGS)
 
 
@@ -52,6 +53,15 @@ def refused(cohort, folder, config) -> str:
         ({"regions": {"required": [], "optional": []}}, "needs a required region"),
         ({"intensity": {}}, 'no rule for the sequence "ct"'),
         ({"intensity": {"ct": {"kind": "window_zscore"}}}, 'the intensity rule of "ct" needs "low" below "high"'),
+        (
+            {"grid_shape_kji": [8, 8, 9], "network": {**SETTINGS["network"], "stem_stride": [1, 1, 2]}},
+            '"grid_shape_kji" [8, 8, 9] must hold multiples of the stride of the student, [1, 1, 2]',
+        ),
+        (
+            {"intensity": {"ct": {**CT_RULE, "statistic": "liver"}}},
+            '"window_zscore" of "ct" has no setting "statistic"',
+        ),
+        ({"intensity": {"ct": {**CT_RULE, "statistics": "organ"}}}, 'must be "liver" or "volume", got "organ"'),
         ({"intensity": {"ct": {"kind": "rank"}}}, 'the intensity rule of "ct" must have one of the kinds'),
     ],
 )
@@ -68,6 +78,10 @@ def test_settings_that_cannot_be_are_named(cohort, tmp_path, changed, sentence):
         ({"privileged": ["pet_fdg"]}, '"privileged" must give a rule for each sequence'),
         ({"privileged": {"pet_fdg": 5}}, 'the intensity rule of "pet_fdg" must have one of the kinds'),
         ({"privileged": {"pet_fgd": {"kind": "organ_ratio"}}}, 'No case of the cohort has the sequence "pet_fgd"'),
+        ({"teacher_share": 0}, '"teacher_share" must lie between 0 and 1, got 0'),
+        ({"teacher_share": 1}, '"teacher_share" must lie between 0 and 1, got 1'),
+        ({"share_attention": "false"}, '"share_attention" must be true or false, got "false"'),
+        ({"logits": "l2"}, '"logits" must be one of kl, mse, got "l2"'),
         ({"doses": []}, '"doses" must be a list of numbers above 0'),
         ({"doses": ["a"]}, '"doses" must be a list of numbers above 0'),
         ({"most_nodes": 2}, '"most_nodes" is 2, but'),

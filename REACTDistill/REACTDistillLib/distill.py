@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,15 +22,21 @@ def softened_divergence(student: Tensor, teacher: Tensor, temperature: float) ->
     return temperature**2 * divergence.mean()
 
 
-def taught_by(student: Tensor, teachers: Sequence[Tensor], weights: Sequence[float], temperature: float) -> Tensor:
-    """R19 for several teachers: the weighted mean of their divergences; ``weights`` are 0 or above, one per teacher."""
+def squared_difference(student: Tensor, teacher: Tensor) -> Tensor:
+    """What the published code has in place of R19: mean of (z_s - z_t)^2 over logits (B, K), teacher detached."""
+    return (student - teacher.detach()).square().mean()
+
+
+def taught_by(
+    student: Tensor, teachers: Sequence[Tensor], weights: Sequence[float], term: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """R19 for several teachers: the weighted mean of a ``term`` of student and teacher, such as their divergence.
+
+    ``weights`` are 0 or above, one per teacher.
+    """
     if len(weights) != len(teachers) or min(weights) < 0 or sum(weights) <= 0:
         raise ValueError(f"{len(teachers)} teachers need as many weights of 0 or above, got {list(weights)}.")
-    terms = [
-        weight * softened_divergence(student, teacher, temperature)
-        for teacher, weight in zip(teachers, weights, strict=True)
-        if weight > 0
-    ]
+    terms = [weight * term(student, teacher) for teacher, weight in zip(teachers, weights, strict=True) if weight > 0]
     total: Tensor = sum(terms[1:], terms[0])
     return total / sum(weights)
 
@@ -43,16 +49,19 @@ def ramp_up(progress: float, share: float) -> float:
     return 1.0 if share <= 0 else min(1.0, progress / share)
 
 
-def with_sequences_dropped(present: Tensor, probability: float, generator: Generator) -> Tensor:
+def with_sequences_dropped(
+    present: Tensor, probability: float, generator: Generator, *, required: Tensor | None = None
+) -> Tensor:
     """Modality dropout of one case: each present sequence (S,) is left out with ``probability``, at least one is kept.
 
-    When all would go, one of the present sequences, each as likely as the others, stays. Kept features are not
-    rescaled (as in the published code of REACT-KD).
+    Those that are ``required`` (S,) stay. When all would go, one of the present sequences, each as likely as the
+    others, stays. Kept features are not rescaled (as in the published code of REACT-KD).
     """
     import torch
 
     draws = torch.rand(present.shape, generator=generator)  # (S,)
-    kept = present & (draws >= probability)
+    stays = draws >= probability if required is None else required | (draws >= probability)
+    kept = present & stays
     if bool(kept.any()) or not bool(present.any()):
         return kept
     kept[torch.where(present, draws, -1.0).argmax()] = True

@@ -31,8 +31,12 @@ def node_features(features: Tensor, masks: Tensor) -> Tensor:
 
 
 def unit_features(nodes: Tensor) -> Tensor:
-    """R11: u_i = h_i / ||h_i||_2, shape (..., N, C); a node of zeros stays zero."""
-    return nodes / nodes.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    """R11: u_i = h_i / ||h_i||_2, shape (..., N, C); a node of zeros stays zero.
+
+    Norms below 1e-4 count as 1e-4: a feature that is nearly nothing has no direction, and the gradient of one would
+    outweigh all others.
+    """
+    return nodes / nodes.norm(dim=-1, keepdim=True).clamp(min=1e-4)
 
 
 def cosine_similarity(nodes: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from .device import resolve_device
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Drawn = TypeVar("Drawn")
+# The others wait while the first process prepares the cases that choose and score.
+_LONGEST_WAIT = timedelta(days=1)
 _SENTENCE_BYTES = 1024
 
 
@@ -144,7 +147,7 @@ def joined(device: str) -> Iterator[Processes]:
     import torch._dynamo
 
     try:
-        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_LONGEST_WAIT)
     except (RuntimeError, torch.distributed.DistError) as error:
         raise ValueError(f"Process {rank} of {count} cannot reach the others: {error}") from error
     try:

@@ -98,9 +98,9 @@ class RunFolder:
         """Replace the checkpoint; ValueError when that fails, and then the one before is still there."""
         save_tensors(self.path / CHECKPOINT_FILE, tensors, state)
 
-    def save_best(self, network: str, tensors: Mapping[str, Tensor]) -> None:
-        """Write the best weights of a network."""
-        save_tensors(self.best_path(network), tensors)
+    def save_best(self, network: str, tensors: Mapping[str, Tensor], origin: Mapping[str, Any]) -> None:
+        """Write the best weights of a network, with the ``origin`` that tells which cases they have seen."""
+        save_tensors(self.best_path(network), tensors, origin)
 
     def best_path(self, network: str) -> Path:
         """The file of the best weights of a network."""

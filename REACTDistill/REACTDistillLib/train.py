@@ -15,6 +15,7 @@ from .cohort import Cohort, CohortEntry, file_sha256
 from .cohortsplit import CohortParts, split_cohort
 from .deploy import Trained, check_card, deploy, final_scores, scores_of
 from .kept import Kept, Said, prepared, taught
+from .origin import check_unseen, origin_of
 from .parallel import Processes, joined, met_alike
 from .progress import ProgressCallback, silent
 from .recipes import Batch, Preparation, Recipe, Stage, recipe_named
@@ -83,6 +84,7 @@ class _Run:
     trained: Trained
     folder: RunFolder
     networks: dict[str, Module]
+    origin: Mapping[str, Any]  # which cases its weights have seen
     samples: Mapping[str, Sequence[Batch]]
     entries: Sequence[CohortEntry]  # of the training samples
     kept: Kept
@@ -164,7 +166,7 @@ class _Run:
         self.processes.first(lambda: self.folder.log(line))
         self._save(stage, updates)
         if improved:  # after the checkpoint, which holds the same weights: it is the one that counts
-            self.processes.first(lambda: self.folder.save_best(stage.network, self.best))
+            self.processes.first(lambda: self.folder.save_best(stage.network, self.best, self.origin))
 
     def _validation_scores(self, network: Module) -> dict[str, float]:
         return scores_of(self.trained.recipe, network, self.samples["validation"])
@@ -195,7 +197,7 @@ class _Run:
             self.folder.cut_log(self.state.lines)
             if self.best:
                 stage = next(stage for stage, _ in _plan(self.trained) if stage.name == self.state.stage)
-                self.folder.save_best(stage.network, self.best)
+                self.folder.save_best(stage.network, self.best, self.origin)
         return tensors
 
 
@@ -218,7 +220,7 @@ def _opened(
         parts = split_cohort(cohort, config, unlabeled_train=unlabeled_train)
         check_batch_size(config, len(parts.training), processes)
         check_batch_size(config, sum(entry.label is not None for entry in parts.training), processes)
-        networks = _networks(trained, processes)
+        networks, origins = _networks(trained, parts, processes)
         if "student" in networks:
             check_card(trained)
         content = _content(cohort, config, parts)
@@ -228,7 +230,8 @@ def _opened(
     samples = processes.together(
         lambda: {name: prepared(trained, entries, name, kept, progress) for name, entries in used.items()}
     )
-    return _Run(trained, folder, networks, samples, parts.training, kept, processes, progress)
+    origin = origin_of([*parts.training, *parts.validation], *origins)
+    return _Run(trained, folder, networks, origin, samples, parts.training, kept, processes, progress)
 
 
 def _preparation(recipe: Recipe, cohort: Cohort, config: TrainingConfig) -> Preparation:
@@ -265,8 +268,10 @@ def _plan(trained: Trained) -> list[tuple[Stage, int]]:
     ]
 
 
-def _networks(trained: Trained, processes: Processes) -> dict[str, Module]:
-    """All networks with their first weights, drawn by the seed or taken from the files that the configuration names."""
+def _networks(
+    trained: Trained, parts: CohortParts, processes: Processes
+) -> tuple[dict[str, Module], list[dict[str, Any]]]:
+    """All networks with their first weights, drawn by the seed or taken from files, and the origins of the latter."""
     import torch
 
     torch.manual_seed(trained.config.seed)
@@ -274,10 +279,14 @@ def _networks(trained: Trained, processes: Processes) -> dict[str, Module]:
         networks = trained.recipe.networks(trained.preparation)
     except TypeError as error:  # an unknown setting of a network is an unknown argument
         raise ValueError(f'The settings of "network" do not fit: {error}.') from error
+    origins: list[dict[str, Any]] = []
     for name, file in trained.config.weights.items():
         if name not in networks:
             raise ValueError(f'There is no network "{name}" to load weights into; there are {", ".join(networks)}.')
-        load_weights(networks[name], load_tensors(Path(file))[0], file)
+        tensors, origin = load_tensors(Path(file))
+        check_unseen(origin, parts.held_out, Path(file).name)
+        load_weights(networks[name], tensors, file)
+        origins.append(origin)
     for name, network in networks.items():
         if processes.count > 1 and any(
             isinstance(one, torch.nn.modules.batchnorm._BatchNorm) for one in network.modules()
@@ -290,7 +299,7 @@ def _networks(trained: Trained, processes: Processes) -> dict[str, Module]:
             for tensor in [*network.parameters(), *network.buffers()]:
                 if tensor.dim() == 5:
                     tensor.data = tensor.data.contiguous(memory_format=torch.channels_last_3d)
-    return networks
+    return networks, origins
 
 
 def _content(cohort: Cohort, config: TrainingConfig, parts: CohortParts) -> dict[str, Any]:

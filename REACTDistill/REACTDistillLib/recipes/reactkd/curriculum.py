@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ...card import shown
+from ...distill import softened_divergence, squared_difference
 from .losses import GraphWeights
 from .teachers import TeacherConfig
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOGITS_TERMS = ("kl", "mse")
 DOSE_MODELS = ("line_integrals", "transmission", "rician")
 # A small teacher for computers without a GPU: half the resolution of the grid, few channels, regions in its head; no
 # norms, under which it graded synthetic patients worse.
@@ -31,15 +37,15 @@ class Curriculum:
     """Settings of distillation; ``from_json`` reads them from ``Preparation.training``.
 
     ``privileged``: intensity rule by name of each sequence that only the teachers see. ``alpha``, ``temperature``,
-    ``graph_weight``: R19, R20; ``focal_gamma``: exponent of the focal loss of the student. ``structure_function``:
-    weight of that teacher among the two, the dose-aware teacher has
-    the rest. ``ramp``: share of the stage over which the distillation terms come in. ``modality_dropout``: probability
-    to leave out each optional sequence of the student; the required ones always stay, as in use (design choice: with
-    the 0.3 of the published code the required sequence alone is rare in training, and worse than without dropout).
-    ``doses``: levels that the dose-aware teacher is trained with, of ``dose_model``; ``student_dose``: how often the
-    student sees its main sequence at such a dose. ``most_nodes``: the smallest tumors beyond are no nodes.
-    ``share_attention``: the student has the CBAM3D of the teachers, frozen. ``teacher_share``: part of the epochs that
-    trains the teachers; ``teacher_rate``: their part of the learning rate.
+    ``graph_weight``: R19, R20; ``logits``: "kl" (R19) or "mse" (the published code, without temperature);
+    ``focal_gamma``: exponent of the focal loss of the student. ``structure_function``: weight of that teacher among the
+    two, the dose-aware teacher has the rest. ``ramp``: share of the stage over which the distillation terms come in.
+    ``modality_dropout``: probability to leave out each optional sequence of the student; the required ones always stay,
+    as in use (design choice: with the 0.3 of the published code the required sequence alone is rare in training, and
+    worse than without dropout). ``doses``: levels that the dose-aware teacher is trained with, of ``dose_model``;
+    ``student_dose``: how often the student sees its main sequence at such a dose. ``most_nodes``: the smallest tumors
+    beyond are no nodes. ``share_attention``: the student has the CBAM3D of the teachers, frozen. ``teacher_share``:
+    part of the epochs that trains the teachers; ``teacher_rate``: their part of the learning rate.
     """
 
     privileged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -47,6 +53,7 @@ class Curriculum:
     graph: GraphWeights = field(default_factory=GraphWeights)
     alpha: float = 0.7
     temperature: float = 2.0
+    logits: str = "kl"
     structure_function: float = 0.5
     focal_gamma: float = 2.0
     graph_weight: float = 1.0
@@ -73,6 +80,12 @@ class Curriculum:
                 '"temperature" must be above 0, "graph_weight" and "focal_gamma" 0 or above and "most_nodes" at least '
                 f"2, got {self.temperature}, {self.graph_weight}, {self.focal_gamma} and {self.most_nodes}."
             )
+        if self.logits not in LOGITS_TERMS:
+            raise ValueError(f'"logits" must be one of {", ".join(LOGITS_TERMS)}, got {shown(self.logits)}.')
+        if not 0 < self.teacher_share < 1:
+            raise ValueError(f'"teacher_share" must lie between 0 and 1, got {self.teacher_share}.')
+        if type(self.share_attention) is not bool:
+            raise ValueError(f'"share_attention" must be true or false, got {shown(self.share_attention)}.')
         if not self.teacher_rate > 0:
             raise ValueError(f'"teacher_rate" must be above 0, got {self.teacher_rate}.')
         if not isinstance(self.privileged, Mapping):
@@ -94,6 +107,20 @@ class Curriculum:
         return self.graph_weight > 0 and self.graph.node + self.graph.edge + self.graph.gw > 0
 
     @property
+    def needs_equal_width(self) -> bool:
+        """True when the student shares its attention, or its features are compared with those of a teacher."""
+        graph = self.graph
+        compared = graph.node + graph.edge > 0 or (graph.gw > 0 and graph.topology in ("fused", "surrogate"))
+        return self.share_attention or (self.distills_graph and compared)
+
+    @property
+    def logits_term(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The term of student and teacher logits that ``logits`` and ``temperature`` choose."""
+        if self.logits == "mse":
+            return squared_difference
+        return partial(softened_divergence, temperature=self.temperature)
+
+    @property
     def distills(self) -> bool:
         """True when a teacher teaches the student, who then also learns from cases without a label."""
         return self.distills_logits or self.distills_graph
@@ -108,6 +135,8 @@ class Curriculum:
         teacher = values.get("teacher", {})
         values["teacher"] = _part(TeacherConfig, SMALL_TEACHER if teacher == "small" else teacher, "teacher")
         values["graph"] = _part(GraphWeights, values.get("graph", {}), "graph")
+        if values.get("dose_model") == "rician" and "doses" not in values:
+            raise ValueError('"dose_model" "rician" needs "doses", the signal-to-noise ratios, such as [20, 10, 5].')
         built: Curriculum = _part(cls, values, "training")
         return built
 

@@ -13,7 +13,7 @@ from ...regions import FoundLiver, LiverRegions, find_liver
 from ...softmasks import SoftMasks
 from ...volume import Grid
 from .. import preparation_of
-from .inputs import exam_images, student_grid
+from .inputs import covered_shares, exam_images, student_grid
 from .networks import GradeStudent
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...progress import ProgressCallback
 
 # A liver that the image holds only in part is graded with a warning, below this share it is refused.
-_LEAST_LIVER_INSIDE = 0.25
+_LEAST_LIVER_INSIDE, _WELL_COVERED = 0.25, 0.95
 _MOST_TUMOR = 0.8
 _LIVER_ML = (300.0, 5000.0)
 
@@ -79,11 +79,23 @@ class Exam:
         return self.memory.recall("masks", (self.found, self.grid), self._masks)
 
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know of the masks."""
+        """What the user should know of the masks and of the images."""
         regions = self.masks().regions
         preparation = preparation_of(self.student.card)
         has_tumor = not preparation.takes_tumor or preparation.tumor_of(self.case) is not None
-        return self.memory.recall("warnings", (regions,), lambda: tuple(_warnings(regions, has_tumor=has_tumor)))
+        of_masks = self.memory.recall("warnings", (regions,), lambda: tuple(_warnings(regions, has_tumor=has_tumor)))
+        return of_masks + self.memory.recall("image warnings", self.sources(), self._image_warnings)
+
+    def _image_warnings(self) -> tuple[str, ...]:
+        """A sentence for each sequence beside the main one that shows the organ only in part."""
+        _, *others = preparation_of(self.student.card).sequence_names
+        given = {name: self.case.sequences[name] for name in others if name in self.case.sequences}
+        shares = covered_shares(given, self.found.liver, self.grid, self.memory)
+        return tuple(
+            f'Only {share:.0%} of the liver lies inside "{name}".'
+            for name, share in shares.items()
+            if share < _WELL_COVERED
+        )
 
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
         preparation = preparation_of(self.student.card)
@@ -140,7 +152,7 @@ def _warnings(regions: LiverRegions, *, has_tumor: bool) -> list[str]:
     liver = regions.liver.array_kji.astype(bool, copy=False)
     if mask_box(liver) != main_box(liver):
         warnings.append("The masks have stray voxels far from the liver, which do not count; check the masks.")
-    if regions.inside_image < 0.95:
+    if regions.inside_image < _WELL_COVERED:
         warnings.append(f"Only {regions.inside_image:.0%} of the liver mask lies inside the CT.")
     liver_voxels, tumor = np.count_nonzero(regions.liver.array_kji), regions.union_of("tumor")
     tumor_share = 0.0 if tumor is None else np.count_nonzero(tumor.array_kji) / liver_voxels

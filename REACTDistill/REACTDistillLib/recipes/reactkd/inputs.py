@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
 # Liver parenchyma lies between about 0 (severe fat) and 250 HU (contrast); outside that the numbers are no HU.
 _LIVER_HU = (-50.0, 300.0)
-# MR and PET have no such values, but for a few from interpolation.
 # A little less than one half, so that rounding does not decide on voxels of which the liver fills exactly one half.
 _HALF = 0.5 - 1e-5
 _TOO_SMALL = "The mask of the organ is smaller than one voxel of the student's grid; check the mask."
 _FAT_HU, _LEAST_FAT_AND_AIR = -30.0, 0.005
 _LARGEST_Z = 5.0
+_OF_LIVER, _OF_VOLUME = "liver", "volume"
+# Voxels at the edge of the image lie beyond it by rounding.
+_LEAST_COVERED, _ALL_COVERED = 0.25, 0.99
 
 
 def student_grid(liver: Volume, preparation: Preparation, stride_kji: Sequence[int]) -> Grid:
@@ -63,7 +66,8 @@ def exam_images(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Sequences of an exam on ``grid``, (S, D, H, W), absent ones 0, and which of ``names`` the exam has, (S,).
 
-    With a ``memory`` a sequence is not sampled again as long as the organ keeps its box.
+    With a ``memory`` a sequence is not sampled again as long as the organ keeps its box. Where a sequence shows the
+    organ only in part, it is 0 elsewhere and the mean is that of the part. Raises ValueError when that is too little.
     """
     memory = memory or Memory()
     present = np.array([name in sequences for name in names])
@@ -71,8 +75,9 @@ def exam_images(
     found = _found(organ, grid, memory)
     for index, name in enumerate(names):
         if present[index]:
+            seen = _seen(name, sequences[name], found)
             values = _values(name, sequences[name], found, rules[name], memory)
-            images[index][found.box.slices] = _normalized(values, found, sequences[name], rules[name])
+            images[index][found.box.slices] = _normalized(values, seen, sequences[name], rules[name])
     return images, present
 
 
@@ -81,7 +86,7 @@ def sequence_image(volume: Volume, organ: Volume, grid: Grid, intensity: Mapping
 
     The rule ``intensity["kind"]`` is one of:
 
-    - ``window_zscore`` (CT): R1, window to [low, high] HU, then z-score (eps 1e-8);
+    - ``window_zscore`` (CT): R1, window to [low, high] HU ("low", "high"), then z-score (eps 1e-8);
     - ``percentile_zscore`` (PET): R2, clip to the 1st-99th percentile of the volume (of its finite
       voxels), scale to 0-1, then z-score;
     - ``organ_ratio`` (PET): uptake over the mean of the organ, minus 1; keeps the ratio of tumor to organ, which R2
@@ -89,9 +94,47 @@ def sequence_image(volume: Volume, organ: Volume, grid: Grid, intensity: Mapping
     - ``zscore`` (MR): z-score, cut at 5.
 
     Design choice: mean and sd are those of the organ's voxels, so that they depend neither on the field of view nor on
-    contrast phase. Raises ValueError when the organ holds NaN or its values are not what the rule is for.
+    contrast phase. With "statistics": "volume" in place of "liver" the rules of R1 and R2 take those of the whole
+    volume, as published. Raises ValueError when the organ holds NaN or its values are not what the rule is for.
     """
     return exam_images({"": volume}, [""], organ, grid, {"": intensity})[0][0]
+
+
+def covered_shares(sequences: Mapping[str, Volume], organ: Volume, grid: Grid, memory: Memory) -> dict[str, float]:
+    """Which share of the organ each sequence shows, 0 to 1, seen on the voxels of ``grid``."""
+    found = _found(organ, grid, memory)
+    return {name: _covered(volume, found)[1] for name, volume in sequences.items()}
+
+
+def _seen(name: str, volume: Volume, organ: _Organ) -> _Organ:
+    """The part of an organ that a sequence shows."""
+    inside, share = _covered(volume, organ)
+    if share < _LEAST_COVERED:
+        raise ValueError(
+            f'Only {share:.0%} of the organ lies inside "{name}"; at least {_LEAST_COVERED:.0%} is needed. Check that '
+            "all images and masks are of one exam and in one space, or leave the sequence out."
+        )
+    if share >= _ALL_COVERED:
+        return organ
+    return _Organ(organ.box, organ.grid, organ.share * inside)
+
+
+def _covered(volume: Volume, organ: _Organ) -> tuple[NDArray[np.bool_], float]:
+    """Which voxels of the box of an organ a sequence shows, and the share of the organ in these."""
+    shape = organ.grid.shape_kji
+    corners = np.array(list(product(*((0, size - 1) for size in shape[::-1]))))
+    if _lies_inside(volume.grid, organ.grid.to_ras(corners)).all():  # all between them does too
+        return np.ones(shape, bool), 1.0
+    inside = np.zeros(shape, bool)
+    places = np.argwhere(organ.share > 0)
+    inside[tuple(places.T)] = _lies_inside(volume.grid, organ.grid.to_ras(places[:, ::-1]))
+    return inside, float(organ.share[inside].sum() / max(organ.share.sum(), 1e-12))
+
+
+def _lies_inside(grid: Grid, points_ras: NDArray[np.float64]) -> NDArray[np.bool_]:
+    at_ijk = grid.to_ijk(points_ras)
+    within = (at_ijk >= -0.5) & (at_ijk < np.array(grid.shape_kji[::-1]) - 0.5)
+    return np.asarray(within.all(axis=1))
 
 
 def _found(organ: Volume, grid: Grid, memory: Memory) -> _Organ:
@@ -134,7 +177,10 @@ def _window_zscore(
     _check_hounsfield(ct.array_kji, values, liver_values)
     np.clip(liver_values, intensity["low"], intensity["high"], out=liver_values)
     width = intensity["high"] - intensity["low"]  # eps belongs to values from 0 to 1, these are in HU
-    mean, sd = liver_values.mean(dtype=np.float64), liver_values.std(dtype=np.float64)
+    if intensity.get("statistics") == _OF_VOLUME:
+        mean, sd = _mean_and_sd(ct, intensity["low"], intensity["high"])
+    else:
+        mean, sd = liver_values.mean(dtype=np.float64), liver_values.std(dtype=np.float64)
     np.clip(values, intensity["low"], intensity["high"], out=values)
     values -= np.float32(mean)
     values /= np.float32(sd + 1e-8 * width)
@@ -150,10 +196,17 @@ def _percentile_zscore(
     values = np.where(share == 0, low, values)  # whatever lies there, NaN included
     inside = np.clip(_organ_values(values, share), low, high)
     scale = max(float(high - low), 1e-8)
-    result = (np.clip(values, low, high) - inside.mean(dtype=np.float64)) / (
-        inside.std(dtype=np.float64) + 1e-8 * scale
-    )
-    return (result * share).astype(np.float32)
+    if intensity.get("statistics") == _OF_VOLUME:
+        mean, sd = _mean_and_sd(volume, low, high)
+    else:
+        mean, sd = inside.mean(dtype=np.float64), inside.std(dtype=np.float64)
+    return ((np.clip(values, low, high) - mean) / (sd + 1e-8 * scale) * share).astype(np.float32)
+
+
+def _mean_and_sd(volume: Volume, low: float, high: float) -> tuple[np.float64, np.float64]:
+    """Of the finite voxels of a volume, cut at ``low`` and ``high``."""
+    values = np.clip(volume.array_kji[np.isfinite(volume.array_kji)], low, high)
+    return values.mean(dtype=np.float64), values.std(dtype=np.float64)
 
 
 def _organ_ratio(
@@ -193,6 +246,7 @@ _RULES = {
     "organ_ratio": _organ_ratio,
     "zscore": _zscore,
 }
+_KEYS = {"window_zscore": ("low", "high", "statistics"), "percentile_zscore": ("statistics",)}
 _KINDS = ", ".join(f'"{kind}"' for kind in _RULES)
 
 
@@ -202,6 +256,14 @@ def check_rules(intensity: Mapping[str, Any]) -> None:
         kind = rule.get("kind") if isinstance(rule, Mapping) else None
         if kind not in _RULES:
             raise ValueError(f'the intensity rule of "{name}" must have one of the kinds {_KINDS}, got {shown(rule)}.')
+        unknown = sorted(set(rule) - {"kind", *_KEYS.get(kind, ())})
+        if unknown:
+            raise ValueError(f'the intensity rule "{kind}" of "{name}" has no setting "{unknown[0]}"; leave it out.')
+        if rule.get("statistics", _OF_LIVER) not in (_OF_LIVER, _OF_VOLUME):
+            raise ValueError(
+                f'"statistics" of the intensity rule of "{name}" must be "{_OF_LIVER}" or "{_OF_VOLUME}", '
+                f"got {shown(rule['statistics'])}."
+            )
         if kind == "window_zscore" and not rule.get("low", math.nan) < rule.get("high", math.nan):
             raise ValueError(f'the intensity rule of "{name}" needs "low" below "high" in HU, got {shown(rule)}.')
 

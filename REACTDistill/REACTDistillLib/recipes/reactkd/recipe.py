@@ -81,14 +81,18 @@ class ReactKD:
     def networks(self, preparation: Preparation) -> dict[str, torch.nn.Module]:
         """The student, and with a curriculum "teachers"."""
         student = self.build_network(preparation.network)
+        _check_grid("student", preparation.grid_shape_kji, student.stride_kji)
         curriculum = _curriculum(preparation)
         if curriculum is None:
             return {"student": student}
-        if student.cbam.channels != curriculum.teacher.attention_channels:
+        if curriculum.needs_equal_width and student.cbam.channels != curriculum.teacher.attention_channels:
             raise ValueError(
                 f"The student's attention has {student.cbam.channels} channels and the teachers' "
-                f"{curriculum.teacher.attention_channels}; both need the same number, because they share it."
+                f"{curriculum.teacher.attention_channels}; both need the same number, because they share it or compare "
+                "what it gives."
             )
+        if curriculum.teacher.pooling == "contrast":
+            _check_grid("teachers", preparation.grid_shape_kji, curriculum.teacher.stride_kji)
         teachers = Teachers(len(preparation.classes), len(curriculum.privileged), curriculum.teacher)
         return {"student": student, "teachers": teachers}
 
@@ -182,6 +186,14 @@ def _curriculum(preparation: Preparation) -> Curriculum | None:
     return Curriculum.from_json(preparation.training) if preparation.training else None
 
 
+def _check_grid(whose: str, shape_kji: Sequence[int], stride_kji: Sequence[int]) -> None:
+    """Flips and cells of features fit masks only where the feature grid ends where the grid does."""
+    if any(size % stride for size, stride in zip(shape_kji, stride_kji, strict=True)):
+        raise ValueError(
+            f'"grid_shape_kji" {list(shape_kji)} must hold multiples of the stride of the {whose}, {list(stride_kji)}.'
+        )
+
+
 def _said(network: torch.nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits (B, K) and pooled features (B, F) of a student or of the structure-function teacher."""
     if isinstance(network, Teachers):
@@ -236,7 +248,7 @@ def _student_loss(curriculum: Curriculum, networks: Networks, batch: Batch) -> d
     if curriculum.distills_logits:
         weights = (curriculum.structure_function, 1 - curriculum.structure_function)
         teachers = (batch["taught_structure_function"], batch["taught_dose_aware"])
-        divergence = taught_by(output.logits, teachers, weights, curriculum.temperature)
+        divergence = taught_by(output.logits, teachers, weights, curriculum.logits_term)
     if curriculum.distills_graph:
         own = region_nodes(output.features, batch["nodes"])
         graph = graph_terms(own, Nodes(batch["taught_nodes"], batch["taught_mask"]), curriculum.graph)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ...case import Case
     from .. import Batch, Preparation
 
+_NO_TEACHERS = Curriculum()
 _FLIPPED = ("image", "exam", "dosed", "pools", "nodes", "teacher_pools", "teacher_nodes")
 
 
@@ -162,9 +163,11 @@ def changed_at_random(
     changed.update({name: changed[name].flip(flipped) for name in _FLIPPED if name in changed})
     if curriculum is not None:
         changed.update(_dose_drawn(changed, generator, curriculum))
-        if len(changed["present"]) > 1:
-            kept = with_sequences_dropped(changed["present"], curriculum.modality_dropout, generator)
-            changed["present"] = kept | (changed["present"] & changed["required"])
+    if len(changed["present"]) > 1:
+        dropout = (curriculum or _NO_TEACHERS).modality_dropout
+        changed["present"] = with_sequences_dropped(
+            changed["present"], dropout, generator, required=changed["required"]
+        )
     changed["image"] = aligned_after_flip(changed["image"], flipped, stride_kji)
     scale, shift = 0.9 + 0.2 * _uniform(generator), 0.05 * float(torch.randn((), generator=generator))
     for name in ("image", "exam", "dosed"):
