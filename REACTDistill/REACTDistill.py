@@ -1,7 +1,6 @@
 """REACTDistill: grade of liver tumors on CT by a distilled student network, with heat map and region graph."""
 # ruff: noqa: PT009, PT027 - the self-test runs inside the application, where there is no pytest
 
-import importlib.util
 from typing import Annotated
 
 import slicer
@@ -141,10 +140,10 @@ class REACTDistillTest(ScriptedLoadableModuleTest):
         selftest.runAll(self)
 
     def test_phantomIsGradedUnderATransform(self):
-        from REACTDistillScene import selftest
+        from REACTDistillScene import packages, selftest
 
-        if importlib.util.find_spec("torch") is None:
-            self.skipTest("torch is not installed in the application: only the worker can grade")
+        if packages.missingPackages():
+            self.skipTest(f"packages are missing: {packages.describe(packages.missingPackages())}")
         ctVolume, segmentation = _phantomNodes(seed=3)
         transform = selftest.moveToTheRight((ctVolume, segmentation), distanceMm=30.0)
         finding, nodes = REACTDistillLogic().process(ctVolume, segmentation, "liver", ["tumor"], device="cpu")

@@ -210,6 +210,22 @@ def voxels(segmentation, region):
     return maskFromSegment(segmentation, region).array_kji
 
 
+def test_a_color_table_that_the_user_chose_for_a_map_stays(scene) -> None:
+    import slicer
+    from REACTDistillLib.steps import result_of
+    from REACTDistillScene.tumorresults import showSegmentation, showSegmentationInSteps
+
+    node = imageNode()
+    first = showSegmentation(finding(node, maps=True), node, given=GIVEN)
+    chosen = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", "Viridis")
+    first.probabilityMaps["WT"].GetDisplayNode().SetAndObserveColorNodeID(chosen.GetID())
+    tables = scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode")
+    steps = showSegmentationInSteps(finding(node), node, given=GIVEN, output=first.segmentation, earlier=first)
+    result_of(steps)
+    assert scene.IsNodePresent(chosen)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode") == tables - 2  # those of TC and ET are gone
+
+
 def test_an_empty_region_is_an_empty_segment_and_counts_as_untouched(scene) -> None:
     from REACTDistillScene.tumorresults import showSegmentation
     from REACTDistillScene.tumorsegments import isUntouchedResult

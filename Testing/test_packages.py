@@ -127,7 +127,7 @@ def names(found) -> list[str]:
 
 def test_nothing_is_imported_to_see_what_is_missing(packages, site) -> None:
     assert names(packages.missingPackages()) == ["torch", "safetensors"]
-    site.add("torch", "2.2.0")
+    site.add("torch", "2.5.0")
     (site.folder / "torch" / "__init__.py").write_text("raise SystemExit('torch was imported')")
     site.add("safetensors", "0.4.0")
     assert packages.missingPackages() == []
@@ -136,10 +136,10 @@ def test_nothing_is_imported_to_see_what_is_missing(packages, site) -> None:
 @pytest.mark.parametrize(
     ("version", "initFile", "expected"),
     [
-        ("2.2", "__init__.py", "READY"),
+        ("2.5", "__init__.py", "READY"),
         ("2.13.0+cpu", "__init__.py", "READY"),
         ("2.10.0", "__init__.py", "READY"),
-        ("2.1.9", "__init__.py", "OLD"),
+        ("2.4.9", "__init__.py", "OLD"),
         ("2.12.1", None, "PARTIAL"),
         (None, "__init__.py", "PARTIAL"),
         (None, None, "PARTIAL"),
@@ -167,7 +167,7 @@ def test_with_another_python_the_packages_of_the_application_do_not_matter(packa
 
 def test_packages_of_the_application_itself_are_never_installed(packages) -> None:
     assert names(packages.PACKAGES) == ["torch", "safetensors"]
-    assert [package.requirement for package in packages.PACKAGES] == ["torch>=2.2", "safetensors>=0.4"]
+    assert [package.requirement for package in packages.PACKAGES] == ["torch>=2.5", "safetensors>=0.4"]
 
 
 def test_the_question_names_packages_sizes_and_what_is_replaced(packages, site) -> None:
@@ -213,6 +213,21 @@ def test_without_the_pytorch_extension_nobody_is_asked(packages, site, monkeypat
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
     with pytest.raises(ValueError, match='install the extension "PyTorch" from the Extensions Manager, restart'):
         packages.ensurePackages(lambda text: pytest.fail("asked"))
+
+
+@pytest.mark.parametrize(("machine", "isTold"), [("x86_64", True), ("arm64", False)])
+def test_where_there_is_no_pytorch_it_is_said_before_anything_is_asked(
+    packages, site, installer, monkeypatch, machine, isTold
+) -> None:
+    monkeypatch.setattr(packages.sys, "platform", "darwin")
+    monkeypatch.setattr(packages.platform, "machine", lambda: machine)
+    asked: list[str] = []
+    if isTold:
+        with pytest.raises(ValueError, match="There is no PyTorch for this build of the application"):
+            packages.ensurePackages(asked.append)
+    else:
+        packages.ensurePackages(asked.append)
+    assert bool(asked) is not isTold
 
 
 def test_a_broken_pytorch_extension_is_not_told_as_a_missing_one(packages, site) -> None:
@@ -319,7 +334,7 @@ def test_paths_that_are_too_long_for_windows_are_told_as_such(packages, installe
 
 
 @pytest.mark.parametrize(
-    ("platform", "requirement"), [("win32", ">=2.2,<2.13"), ("linux", ">=2.2"), ("darwin", ">=2.2")]
+    ("platform", "requirement"), [("win32", ">=2.5,<2.13"), ("linux", ">=2.5"), ("darwin", ">=2.5")]
 )
 def test_on_windows_torch_stays_below_the_version_with_long_paths(packages, monkeypatch, platform, requirement) -> None:
     monkeypatch.setattr(sys, "platform", platform)

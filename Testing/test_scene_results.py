@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ pytest.importorskip("slicer", reason="slicer-core is not installed")
 
 import scene_samples
 import slicer
+from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Box, Volume
 from REACTDistillScene import layers
+from REACTDistillScene.gradeparameters import nodesOfResult
 from REACTDistillScene.graphmodel import importanceShares, strongestEdges
-from REACTDistillScene.results import removeFinding, showFinding
+from REACTDistillScene.results import removeFinding, showFinding, showFindingInSteps
 from REACTDistillScene.tables import cells
 from REACTDistillScene.volumes import nodeFromVolume, volumeFromNode
 
@@ -195,6 +198,27 @@ def test_removal_leaves_no_orphan():
     assert scene_ids() - before == {slice_layers.GetID()}
     assert hierarchy.GetNumberOfItems() == items
     removeFinding(nodes)
+
+
+def test_a_color_table_that_the_user_chose_is_neither_marked_nor_removed_nor_joined_by_another():
+    ct = ct_node()
+    finding, _ = finding_of(ct)
+    nodes = showFinding(finding, ct)
+    parameters = SimpleNamespace(
+        resultTable=nodes.table,
+        resultRegionTable=nodes.regionTable,
+        resultAttention=nodes.attention,
+        resultGraph=nodes.graph,
+    )
+    chosen = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", "Viridis")
+    nodes.attention.GetDisplayNode().SetAndObserveColorNodeID(chosen.GetID())
+    before, unchanged = scene_ids(), (chosen.GetDescription(), list(chosen.GetAttributeNames()))
+    result_of(showFindingInSteps(finding, ct, earlier=nodesOfResult(parameters)))
+    assert scene_ids() == before
+    assert (chosen.GetDescription(), list(chosen.GetAttributeNames())) == unchanged
+    removeFinding(nodesOfResult(parameters))
+    assert slicer.mrmlScene.IsNodePresent(chosen)
+    assert not slicer.mrmlScene.IsNodePresent(nodes.graphColors)
 
 
 def test_a_finding_without_map_and_graph_is_a_table():

@@ -8,6 +8,8 @@ import numpy as np
 import slicer
 from numpy.typing import ArrayLike, NDArray
 
+from .resultnodes import RESULT_ATTRIBUTE
+
 COLOR_COUNT = 256
 # Values below this share of the heat map are invisible, so that the CT is seen where the network saw nothing.
 _SILENT_BELOW = 0.10
@@ -67,8 +69,19 @@ def addAttentionColors(name: str) -> Any:
     return _addTable(name, [f"{value:.2f}" for value in share], _ramp(_HEAT_STOPS, share), _heatAlpha(share))
 
 
+def ownColors(node: Any) -> Any:
+    """The color table of ``addGraphColors`` or ``addAttentionColors`` in which a node is shown, or None.
+
+    The user may have chosen a table of the application, which is not ours to change or to remove.
+    """
+    display = None if node is None else node.GetDisplayNode()
+    colors = None if display is None else display.GetColorNode()
+    return colors if colors is not None and colors.GetAttribute(RESULT_ATTRIBUTE) else None
+
+
 def _addTable(name: str, names: list[str], rgb: NDArray[np.uint8], alpha: NDArray[np.float64]) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", name)
+    node.SetAttribute(RESULT_ATTRIBUTE, "1")
     wasModifying = node.StartModify()  # one event instead of one per color
     node.SetTypeToUser()
     node.SetNumberOfColors(len(names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .colors import ownColors
 from .gradejob import GradeInputs
 from .results import FindingNodes
 from .segmentchoice import rememberedTumors
@@ -30,12 +31,7 @@ def nodesOfResult(parameters: Any) -> FindingNodes:
         table=parameters.resultTable,
         regionTable=parameters.resultRegionTable,
         attention=parameters.resultAttention,
-        attentionColors=_colorsOf(parameters.resultAttention),
+        attentionColors=ownColors(parameters.resultAttention),
         graph=parameters.resultGraph,
-        graphColors=_colorsOf(parameters.resultGraph),
+        graphColors=ownColors(parameters.resultGraph),
     )
-
-
-def _colorsOf(node: Any) -> Any:
-    display = None if node is None else node.GetDisplayNode()
-    return None if display is None else display.GetColorNode()

@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ class Package:
 
 
 # NumPy, SimpleITK, pydicom and highdicom come with the application and are never installed: a change breaks it.
-PACKAGES = (Package("torch", "2.2", "0.2 to 3 GB"), Package("safetensors", "0.4", "1 MB"))
+PACKAGES = (Package("torch", "2.5", "0.2 to 3 GB"), Package("safetensors", "0.4", "1 MB"))
 
 
 def missingPackages() -> list[Package]:
@@ -108,6 +109,7 @@ def ensurePackages(confirm: Confirm | None = None) -> str:
     if not packages:
         return ""
     if any(package.importName == "torch" for package in packages):
+        _checkTorchExists()
         _torchInstaller()  # nobody is asked a question whose yes cannot be followed
     if not (confirm or slicer.util.confirmOkCancelDisplay)(question(packages)):
         return _("Not started: Python packages are missing ({packages}); start again to install them.").format(
@@ -163,6 +165,17 @@ def _isOlder(version: str, oldest: str) -> bool:
     from packaging.version import Version
 
     return bool(oldest) and Version(version) < Version(oldest)
+
+
+def _checkTorchExists() -> None:
+    """The last PyTorch for Intel builds of macOS is 2.2, which does not work with the application's NumPy."""
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        raise ValueError(
+            _(
+                "There is no PyTorch for this build of the application (macOS, Intel); set the environment variable "
+                "{variable} to a Python that has torch {version} or later, and start the application again."
+            ).format(variable=OTHER_PYTHON_VARIABLE, version=PACKAGES[0].oldest)
+        )
 
 
 def _torchInstaller() -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from .resultnodes import RESULT_ATTRIBUTE
 from .segmentchoice import kindOfName, segmentsOf
 from .translation import tr as _
 
@@ -38,7 +39,7 @@ def offerImagesOnly(selectors: Iterable[Any]) -> None:
 
 
 def _isResult(node: Any) -> bool:
-    return node.GetAttribute("REACTDistill.Result") is not None
+    return node.GetAttribute(RESULT_ATTRIBUTE) is not None
 
 
 def whyNotReady(parameters: Any, whyNoStudent: str) -> str:

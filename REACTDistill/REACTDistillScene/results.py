@@ -77,7 +77,7 @@ def showFindingInSteps(
     isDone = False
     try:
         for field, suffix, make, update in _PARTS:
-            if _isPartOf(finding, field):
+            if _isPartOf(finding, field) and not _isReplaced(field, kept):
                 if field not in nodes:
                     nodes[field] = make(f"{name}{suffix}", nodes)
                 update(nodes[field], finding, ctVolume, worldToLocal)
@@ -119,6 +119,11 @@ def _worldToLocal(finding: Finding, ctVolume: Any) -> NDArray[np.floating]:
         )
         raise ValueError(text.format(found=finding.grid.shape_kji, expected=shapeKji))
     return localIjkToRas(ctVolume) @ np.linalg.inv(finding.grid.ijk_to_ras)
+
+
+def _isReplaced(field: str, kept: Mapping[str, Any]) -> bool:
+    """True for the colors of a node that the user shows in others: it needs none of ours."""
+    return field not in kept and {"attentionColors": "attention", "graphColors": "graph"}.get(field) in kept
 
 
 def _isPartOf(finding: Finding, field: str) -> bool:

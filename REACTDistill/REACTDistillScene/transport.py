@@ -15,6 +15,7 @@ _RUNNING = 2  # QProcess::Running
 _CRASH_EXIT = 1  # QProcess::CrashExit
 _FAILED_TO_START = 0  # QProcess::FailedToStart
 _CLOSE_TIMEOUT_MS = 2000
+_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of a console, which only Windows opens
 _WRITE_TIMEOUT_MS = 1  # a pipe takes a request at once, unless its child has stopped reading
 
 
@@ -69,7 +70,8 @@ def endProcessGroup(processGroup: int | None) -> None:
     if processGroup is None:
         return
     if os.name == "nt":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(processGroup)], check=False, capture_output=True)
+        command = ["taskkill", "/F", "/T", "/PID", str(processGroup)]
+        subprocess.run(command, check=False, capture_output=True, creationflags=_NO_WINDOW)
         return
     try:
         os.killpg(processGroup, signal.SIGKILL)
@@ -110,13 +112,15 @@ class QtTransport:
         """Hand on what the child wrote since the last call and, once, its end."""
         if self._process is None or self._listener is None:
             return
-        over = _number(self._process.state()) == _NOT_RUNNING  # asked first: then nothing more can come afterwards
-        self._output.feed(self._process.readAllStandardOutput().data())
-        self._log.feed(self._process.readAllStandardError().data())
-        if over:
+        process, listener = self._process, self._listener
+        over = _number(process.state()) == _NOT_RUNNING  # asked first: then nothing more can come afterwards
+        self._output.feed(process.readAllStandardOutput().data())
+        if self._process is process:  # a line may open a dialog, during which the timer polls again
+            self._log.feed(process.readAllStandardError().data())
+        if over and self._process is process:
             self._output.flush()
             self._log.flush()
-            listener, exitCode = self._listener, self._exitCode()
+            exitCode = self._exitCode()
             self._release()
             listener.onFinished(exitCode)
 
@@ -164,12 +168,18 @@ class PopenTransport:
     def start(self, command: Sequence[str], environment: Mapping[str, str], listener: Listener) -> None:
         """Start ``command`` with exactly ``environment``."""
         self._listener = listener
-        self._folder = tempfile.TemporaryDirectory()
+        # On Windows a child that was just ended may hold its files a moment longer.
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         paths = [os.path.join(self._folder.name, name) for name in ("output", "log")]
         with open(paths[0], "wb") as output, open(paths[1], "wb") as log:
             try:
                 self._process = subprocess.Popen(
-                    command, env=dict(environment), stdin=subprocess.PIPE, stdout=output, stderr=log
+                    command,
+                    env=dict(environment),
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=log,
+                    creationflags=_NO_WINDOW,
                 )
             except OSError:
                 self._process = None
@@ -191,12 +201,13 @@ class PopenTransport:
         if self._listener is None:
             return
         exitCode = None if self._process is None else self._process.poll()
+        listener = self._listener
         for stream, buffer in self._streams:
-            buffer.feed(stream.read())
-        if self._process is None or exitCode is not None:
+            if self._listener is listener:  # a line may open a dialog, during which the timer polls again
+                buffer.feed(stream.read())
+        if self._listener is listener and (self._process is None or exitCode is not None):
             for _, buffer in self._streams:
                 buffer.flush()
-            listener = self._listener
             self._release()
             listener.onFinished(exitCode)
 

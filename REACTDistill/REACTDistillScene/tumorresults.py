@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Grid, Volume
 
-from .colors import addAttentionColors
+from .colors import addAttentionColors, ownColors
 from .hierarchy import placeBeside
 from .layers import ATTENTION_ATTRIBUTE
 from .resultnodes import RESULT_ATTRIBUTE, markResult, removeWithOwned
@@ -171,7 +171,7 @@ def _removeMaps(maps: Mapping[str, Any]) -> None:
     """Remove probability maps, as far as they are still there, each with the color table made for it."""
     for node in maps.values():
         if node is not None and slicer.mrmlScene.IsNodePresent(node):
-            colors = node.GetDisplayNode() and node.GetDisplayNode().GetColorNode()
+            colors = ownColors(node)
             removeWithOwned(node)
             if colors is not None:
                 removeWithOwned(colors)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from .transport import Transport
 
 _LOG_LINES_KEPT = 30
 SILENCE_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 2.0  # between two polls of an application that is not busy
 _SILENT = "no sign of life"
 
 Event = Mapping[str, Any]
@@ -44,7 +44,7 @@ class WorkerClient:
         self._tokens: dict[int, tuple[str, frozenset[str]]] = {}  # of requests under way
         self._held: dict[str, frozenset[str]] = {}
         self._lastNumber = 0
-        self._lastSign = 0.0
+        self._lastSign = self._lastPoll = 0.0
         self._log: deque[str] = deque(maxlen=_LOG_LINES_KEPT)
 
     @property
@@ -77,7 +77,7 @@ class WorkerClient:
             self._isRunning, self._processGroup, self._wasKilled = True, None, False
             self._transport.start(command, environment, self)
         self._lastNumber += 1
-        self._lastSign = time.monotonic()
+        self._lastSign = self._lastPoll = time.monotonic()
         self._listeners[self._lastNumber] = listener
         self._tokens[self._lastNumber] = (str(request.get("holder", "")), tokens)
         self._send({**request, "request": "run", "id": self._lastNumber})
@@ -106,7 +106,14 @@ class WorkerClient:
         self._loseAll(_("The calculation was stopped together with another one; start it again."), "")
 
     def poll(self) -> None:
-        """Hand on what the worker said; end one that has been silent too long while it was asked something."""
+        """Hand on what the worker said; end one that has been silent too long while it was asked something.
+
+        While the application itself is busy or asleep it hears nothing: such a time does not count.
+        """
+        now = time.monotonic()
+        if now - self._lastPoll > _LONGEST_PAUSE_SECONDS:
+            self._lastSign += now - self._lastPoll
+        self._lastPoll = now
         self._transport.poll()
         if self._listeners and time.monotonic() - self._lastSign > self._silenceSeconds:
             self._log.append(f"{_SILENT} for {self._silenceSeconds:.0f} s")
@@ -135,8 +142,7 @@ class WorkerClient:
     def onLog(self, line: str) -> None:
         """One line of the worker's log."""
         if line.strip():
-            self._log.append(line)
-            logging.debug("worker: %s", line)
+            self._log.append(line)  # and not into the log of the application: libraries name files of patients
 
     def onFinished(self, exitCode: int | None) -> None:
         """The worker has ended and all its lines have been read."""
@@ -192,6 +198,8 @@ def reasonOfEnd(exitCode: int | None, logTail: Sequence[str]) -> str:
     if "No module named" in log:
         missing = log.rsplit("No module named", 1)[1].splitlines()[0].strip(" '\"")
         return _('The Python package "{name}" is missing; install it and try again.').format(name=missing)
+    if "exit abnormally" in log:  # said by the launcher PythonSlicer, whose own exit code is 1
+        return _("The calculation crashed or was killed by the system, perhaps for want of memory; try again.")
     text = _("The calculation ended unexpectedly (exit code {code}); the details hold the end of its log.")
     return text.format(code=exitCode)
 
