@@ -109,7 +109,9 @@ def test_a_ct_beside_mr_makes_it_a_ct_and_neither_is_one_sentence(exams, tmp_pat
     with pytest.raises(ValueError, match='holds no "liver"; name the files ct, liver and tumor, or t1'):
         case_from_folder(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match='"empty" holds no "ct"; name the files ct, liver and tumor, or t1'):
+    with pytest.raises(
+        ValueError, match='The folder of the case holds no "ct"; name the files ct, liver and tumor, or t1'
+    ):
         case_from_folder(tmp_path / "empty")
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from REACTDistillLib.__main__ import main
-from REACTDistillLib.files import write_volume
+from REACTDistillLib.files import read_volume, write_volume
 from REACTDistillLib.finding import Finding
 from REACTDistillLib.phantom import phantom_case
 from REACTDistillLib.volume import Volume
@@ -57,6 +57,50 @@ def test_regions_of_a_label_map_are_taken_by_value_and_joined(files, tmp_path):
         == 0
     )
     assert Finding.load(tmp_path / "joined").probabilities == Finding.load(tmp_path / "apart").probabilities
+
+
+def test_an_earlier_result_is_replaced_only_when_that_is_asked_for(files, tmp_path, capsys):
+    assert predict(files, tmp_path / "out") == 0
+    before = (tmp_path / "out" / "finding.json").read_bytes()
+    assert predict(files, tmp_path / "out", tumor=None) == 2
+    assert "holds a result; name a new folder, or replace it by --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "out" / "finding.json").read_bytes() == before
+    assert predict(files, tmp_path / "out", "--overwrite", tumor=None) == 0
+    assert (tmp_path / "out" / "finding.json").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--student", ""], "An empty name was given"),
+        (["--probabilities"], "are for students that segment; this one grades"),
+        (["--reference", "ct"], "are for students that segment; this one grades"),
+    ],
+)
+def test_options_that_say_nothing_are_refused(files, tmp_path, capsys, more, sentence):
+    assert predict(files, tmp_path / "out", *more) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_without_any_answer_fails(tmp_path, capsys):
+    (tmp_path / "cases" / "a").mkdir(parents=True)
+    assert main(["batch", str(tmp_path / "cases"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "0 cases answered, 1 not; written to" in said.out
+    assert 'a: The folder of the case holds no "ct"' in said.out
+    assert "phantoms only" in said.out
+    assert "None of the 1 cases could be answered" in said.err
+
+
+def test_an_infinite_voxel_is_one_sentence_without_a_warning(files, tmp_path, capsys, recwarn):
+    ct = read_volume(files / "ct.nii.gz")
+    pixels = ct.array_kji.copy()
+    pixels[np.nonzero(read_volume(files / "liver.nrrd").array_kji)[0][0]] = np.inf
+    write_volume(Volume(pixels, ct.grid), files / "infinite.nrrd")
+    assert predict(files, tmp_path / "out", ct="infinite.nrrd") == 2
+    assert "NaN" in capsys.readouterr().err
+    assert [one for one in recwarn if issubclass(one.category, RuntimeWarning)] == []
 
 
 def test_events_are_json_lines_and_the_last_names_the_folder(files, tmp_path, capsys):

@@ -182,7 +182,7 @@ def test_a_missing_package_is_one_sentence_before_anything_is_read(cohort, run, 
 
 
 def test_a_cohort_without_cases_is_one_sentence(cohort, run, tmp_path):
-    with pytest.raises(ValueError, match="among the 0 labelled cases"):
+    with pytest.raises(ValueError, match="among the 0 labeled cases"):
         evaluate(run, replace(cohort, entries=()), tmp_path / "report", QUICK)
 
 

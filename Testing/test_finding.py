@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from REACTDistillLib import __version__
 from REACTDistillLib.files import read_image, read_volume
 from REACTDistillLib.finding import Finding, Provenance
@@ -78,9 +79,14 @@ def test_the_tables_can_be_read_by_anyone(finding, tmp_path):
     folder = finding.save(tmp_path / "result")
     with (folder / "regions.csv").open(newline="") as stream:
         rows = list(csv.reader(stream))
-    assert rows[1] == ["tumor_1", "tumor", "1.25", "1.0", "2.0", "3.0", "0.75"]
+    notice = " ".join(finding.notices())
+    assert rows[1] == ["tumor_1", "tumor", "1.25", "1.0", "2.0", "3.0", "0.75", notice]
     with (folder / "probabilities.csv").open(newline="") as stream:
-        assert list(csv.reader(stream))[1:] == [["well", "0.1"], ["poor", "0.9"]]
+        assert list(csv.reader(stream))[1:] == [["well", "0.1", notice], ["poor", "0.9", notice]]
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(folder / "attention.nrrd"))
+    header.ReadImageInformation()
+    assert header.GetMetaData("notice") == notice
 
 
 def test_an_earlier_result_is_replaced_and_nothing_is_left_beside_it(finding, tmp_path):

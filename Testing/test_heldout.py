@@ -60,6 +60,22 @@ def test_another_cohort_is_judged_whole_though_the_run_has_a_fold():
     assert "another cohort" in part.name
 
 
+def test_synthetic_patients_of_the_training_are_known_by_their_seeds():
+    entries = tuple(replace(one, id=f"phantom_{n + 298:05d}") for n, one in enumerate(COHORT.entries))
+    numbered = replace(COHORT, entries=entries)
+
+    def trained_on(name):
+        content = {**draft().training, "cohort_sha256": "0" * 64, "cohort": name, "synthetic": True}
+        return draft(training=content)
+
+    part = part_of(numbered, trained_on("phantoms 0 to 299"), FILE, None)
+    assert not part.held_out
+    assert '2 of 6 cases have identifiers that the student was trained on ("phantom_00298")' in part.warnings[0]
+    assert part_of(numbered, trained_on("phantoms 0 to 297"), FILE, None).held_out
+    real = replace(numbered, synthetic=False)  # a patient may be called as a phantom is
+    assert part_of(real, trained_on("phantoms 0 to 299"), FILE, None).held_out
+
+
 def test_cases_without_a_label_are_left_out_and_counted():
     cohort = replace(COHORT, entries=(*COHORT.entries, entry(6, 0, None)))
     part = part_of(cohort, card(COHORT), FILE, ALL)
@@ -73,8 +89,8 @@ def test_cases_without_a_label_are_left_out_and_counted():
         (COHORT, 7, "no fold 7"),
         (COHORT, "most", 'fold is "most"'),
         (replace(COHORT, classes=("low", "middle")), None, "knows the classes low, high; the cohort has low, middle"),
-        (replace(COHORT, entries=COHORT.entries[:1]), ALL, 'No case of class "high" is among the 1 labelled'),
-        (replace(COHORT, entries=()), None, 'No case of class "low" is among the 0 labelled'),
+        (replace(COHORT, entries=COHORT.entries[:1]), ALL, 'No case of class "high" is among the 1 labeled'),
+        (replace(COHORT, entries=()), None, 'No case of class "low" is among the 0 labeled'),
     ],
 )
 def test_what_cannot_be_judged_is_one_sentence(cohort, fold, words):

@@ -340,7 +340,7 @@ def test_a_used_folder_and_a_missing_fold_are_refused(run, cohort, tmp_path):
     [
         ({"weights": {"nurse": "x.safetensors"}}, 'no network "nurse"'),
         ({"weights": {"teacher": "absent.safetensors"}}, 'no file "absent.safetensors"'),
-        ({"settings": {"colour": 3}}, "settings do not fit the recipe toy"),
+        ({"settings": {"colour": 3}}, 'settings" has the unknown field "colour"; known are'),
         ({"recipe": "other"}, 'no recipe "other"'),
     ],
 )

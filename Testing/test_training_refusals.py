@@ -1,13 +1,15 @@
 """Settings and cases that a run of REACT-KD refuses before anything is computed, each with one sentence."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from REACTDistillLib.__main__ import main
-from REACTDistillLib.cohort import Cohort
+from REACTDistillLib.cohort import Cohort, CohortEntry
+from REACTDistillLib.errors import missing_package
 from REACTDistillLib.phantomcohort import write_phantom_cohort
 from REACTDistillLib.recipes import recipe_named
 from REACTDistillLib.recipes.reactkd.curriculum import SMALL_TEACHER, Curriculum
@@ -46,7 +48,7 @@ def refused(cohort, folder, config) -> str:
     [
         ({"grid_shape_kji": [8, 8]}, '"grid.shape_kji" of the settings is [8, 8], expected three whole numbers'),
         ({"network": 5}, '"network" of the settings is 5, expected an object'),
-        ({"network": {"width": 3}}, "unexpected keyword argument 'width'"),
+        ({"network": {"width": 3}}, "\"network\" of the settings has the unknown field 'width'"),
         ({"network": {"classes": 2}}, '"network" has 2 classes, but there are 3; leave "classes" out'),
         ({"network": {"sequences": 3}}, '"network" has 3 sequences, but there are 1'),
         ({"sequences": {"required": [], "optional": ["ct"]}}, "needs a required sequence"),
@@ -213,7 +215,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(Cohort, "read", missing)
     assert main(["train", "reactkd", "--cohort", "c.json", "--run", str(tmp_path / "run")]) == 2
-    assert 'The Python package "monai" is missing; install it' in capsys.readouterr().err
+    assert 'The Python package "monai" is missing; run pip install' in capsys.readouterr().err
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path):
@@ -229,3 +231,46 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path):
     with pytest.raises(ValueError, match="Another process is training in"):
         first.resume(content)
     second.release()
+
+
+def test_a_run_that_failed_before_it_trained_gives_its_folder_back(cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(CohortEntry, "load", lambda entry: (_ for _ in ()).throw(ValueError("the file is gone.")))
+    assert "the file is gone" in refused(cohort, tmp_path, CONFIG)
+    assert (tmp_path / "run" / "config.json").is_file()
+    monkeypatch.undo()
+    student = train(cohort, tmp_path / "run", replace(CONFIG, learning_rate=1e-3))
+    assert student.is_file()
+    assert "is not empty" in refused(cohort, tmp_path, CONFIG)
+
+
+def test_a_run_that_has_just_begun_elsewhere_is_not_taken_for_one_that_failed(tmp_path):
+    from REACTDistillLib.runfolder import RunFolder
+
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    first.start({"name": "first"})
+    with pytest.raises(ValueError, match="Another process is training in"):
+        second.start({"name": "second"})
+    assert "first" in (tmp_path / "run" / "config.json").read_text()
+    first.release()
+    second.start({"name": "second"})
+    second.release()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"weight_decay": -5.0}, "weight_decay is -5.0; a run needs 0 or more."),
+        ({"weight_decay": float("nan")}, "weight_decay is nan; a run needs a finite number."),
+        ({"learning_rate": float("inf")}, "learning_rate is inf; a run needs a finite number."),
+    ],
+)
+def test_numbers_that_no_optimizer_takes_are_refused(changed, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        replace(CONFIG, **changed)
+
+
+def test_a_package_is_named_as_pip_knows_it():
+    assert missing_package("sklearn.metrics") == (
+        'The Python package "scikit-learn" is missing; run pip install ".[train]" in the folder of the source.'
+    )
+    assert missing_package("highdicom") == 'The Python package "highdicom" is missing; install it and try again.'

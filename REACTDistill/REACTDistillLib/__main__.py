@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from .cohortcommand import add_cohort
 from .errors import sentence_of
 from .evaluatecommand import add_evaluate
 from .evidencecommand import add_evidence
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(message)s")
     options = _parser().parse_args(arguments)
     try:
+        _check_words(sys.argv[1:] if arguments is None else arguments)
         options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -51,6 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _check_words(words: Sequence[str]) -> None:
+    """Raise ValueError for an empty word: as a path it would be the current folder, as an option be left out."""
+    if "" in words:
+        raise ValueError("An empty name was given, perhaps by a variable without a value; name a file or a folder.")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reactdistill", description="Distilled student networks for tumor imaging. Not a medical device."
@@ -62,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_series(commands.add_parser("series", help="list the DICOM series of a folder"))
     _add_card(commands.add_parser("card", help="show the card of a student file"))
     _add_phantoms(commands.add_parser("phantoms", help="write a cohort of synthetic patients"))
+    add_cohort(commands.add_parser("cohort", help="write the cohort file of a folder of cases"))
     add_train(commands.add_parser("train", help="train a student on a cohort"), _text_progress)
     add_evaluate(commands.add_parser("evaluate", help="judge a student on cases it has not seen"), _text_progress)
     add_evidence(commands.add_parser("evidence", help="train the ablations of a recipe"), _text_progress)
@@ -94,7 +103,11 @@ def _batch(options: argparse.Namespace) -> None:
     rows = predict_cases(cases, student, options.out, progress=_text_progress)
     for row in rows:
         print(f"{row.identifier}: {row.summary}")
-    print(f"{NOT_A_MEDICAL_DEVICE}\n{len(rows)} cases written to {options.out / RESULTS_FILE}")
+    failed = sum(bool(row.problem) for row in rows)
+    print(f"{NOT_A_MEDICAL_DEVICE} {student.card.limitations}")
+    print(f"{len(rows) - failed} cases answered, {failed} not; written to {options.out / RESULTS_FILE}")
+    if failed == len(rows):
+        raise ValueError(f"None of the {failed} cases could be answered; the table says why.")
 
 
 def _add_series(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +143,7 @@ def _add_phantoms(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--unlabeled", type=int, default=0, help="how many more without a grade")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the first patient, the others follow")
     parser.add_argument("--shape", type=int, nargs=3, default=[48, 48, 48], metavar=("K", "J", "I"))
     parser.set_defaults(run=_phantoms)
 

@@ -67,6 +67,8 @@ def cases_of(source: Path | str) -> list[BatchCase]:
     source = Path(source)
     if not source.is_dir():
         entries = Cohort.read(source).entries
+        if not entries:
+            raise ValueError("The cohort holds no cases.")
         return [BatchCase(entry.id, entry.load, source.parent, tuple(entry.sequences)) for entry in entries]
     folders = sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not folders:
@@ -152,7 +154,7 @@ def _write_table(rows: Sequence[BatchRow], card: Card, path: Path) -> None:
     table.writerow(["case", "folder", *columns(card.classes), "problem", "notice"])
     for row in rows:
         values = values_of(row, card.classes)
-        table.writerow([row.identifier, row.folder, *values, row.problem, NOT_A_MEDICAL_DEVICE])
+        table.writerow([row.identifier, row.folder, *values, row.problem, f"{NOT_A_MEDICAL_DEVICE} {card.limitations}"])
     write_file(path, text.getvalue().encode())
 
 

@@ -89,7 +89,8 @@ def case_from_folder(folder: Path) -> Case:
     missing = [name for name in ("ct", "liver") if name not in paths]
     if missing:
         raise ValueError(
-            f'"{folder.name}" holds no "{missing[0]}"; name the files ct, liver and tumor, or t1, t1ce, t2 and flair.'
+            f'The folder of the case holds no "{missing[0]}"; name the files ct, liver and tumor, or t1, t1ce, t2 and '
+            "flair."
         )
     tumor = [str(paths["tumor"])] if "tumor" in paths else None
     return case_from_files(paths["ct"], [str(paths["liver"])], tumor)
@@ -107,5 +108,5 @@ def _files_by_name(folder: Path) -> dict[str, list[Path]]:
 
 def _only(name: str, paths: list[Path], folder: Path) -> Path:
     if len(paths) != 1:
-        raise ValueError(f'"{folder.name}" holds {len(paths)} files called "{name}"; leave one of them.')
+        raise ValueError(f'The folder of the case holds {len(paths)} files called "{name}"; leave one of them.')
     return paths[0]

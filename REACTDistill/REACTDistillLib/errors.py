@@ -5,6 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+# By the name of the import: what pip calls the package, and the extra of this project that has it.
+_ON_PYPI = {"sklearn": "scikit-learn", "ot": "POT", "astra": "astra-toolbox"}
+_EXTRAS = {"train": ("astra", "matplotlib", "monai", "ot", "scipy", "sklearn"), "export": ("onnx",)}
+
+
+def missing_package(name: str) -> str:
+    """The sentence for a package that cannot be imported by ``name``, which may be that of a module in it."""
+    package = name.partition(".")[0]
+    extra = next((one for one, names in _EXTRAS.items() if package in names), None)
+    how = f'run pip install ".[{extra}]" in the folder of the source' if extra else "install it and try again"
+    return f'The Python package "{_ON_PYPI.get(package, package)}" is missing; {how}.'
+
 
 def without_paths(sentence: str, *paths: Path | str) -> str:
     """The sentence with "the chosen file" in the place of these paths and of what lies below them.
@@ -24,7 +36,7 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "The memory of this computer does not suffice; close other programs, or crop the image."
     if isinstance(error, ModuleNotFoundError):
-        return f'The Python package "{error.name}" is missing; install it and try again.'
+        return missing_package(error.name or "")
     if isinstance(error, OSError) and error.strerror:
         place = f'"{error.filename}": ' if error.filename else ""
         return f"{place}{error.strerror}; check the name, the rights and the free space."

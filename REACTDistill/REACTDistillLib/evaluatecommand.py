@@ -49,8 +49,8 @@ def _add_segment_options(group: argparse._ArgumentGroup) -> None:
         metavar="CLASS=REGION",
         help="region of a case that is the truth of a class, as WT=tumor; else as trained, or named as the class",
     )
-    group.add_argument("--missed", default="image_diagonal", choices=list(MISSED_RULES), help="HD95 of missed regions")
-    group.add_argument("--overlays", type=int, default=2, help="of how many cases a slice is shown")
+    group.add_argument("--missed", choices=list(MISSED_RULES), help="HD95 of missed regions")
+    group.add_argument("--overlays", type=int, help="of how many cases a slice is shown")
     group.add_argument(
         "--beside",
         type=Path,
@@ -62,6 +62,8 @@ def _add_segment_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _fold(text: str) -> int | str:
+    if text != ALL and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'the fold is "{text}", expected a number or "{ALL}"')
     return ALL if text == ALL else int(text)
 
 
@@ -79,6 +81,8 @@ def _evaluate(options: argparse.Namespace, text_progress: ProgressCallback) -> N
 
     json_lines = options.progress == "json"
     report = json_progress if json_lines else text_progress
+    if options.run_folder is not None and not options.run_folder.is_dir():
+        raise ValueError(f'There is no run folder "{options.run_folder}".')
     card = read_card(subject_of(options.run_folder or options.student).student)
     judge = {"grade": _graded, "segment": _segmented}[card.task]
     part, scores = judge(options, report)
@@ -99,8 +103,8 @@ def _graded(options: argparse.Namespace, progress: ProgressCallback) -> tuple[Pa
     from .evaluation import EvaluationConfig
     from .readings import AS_MEASURED, Conditions
 
-    if options.truth or options.beside:
-        raise ValueError("--truth and --beside are for students that segment; this one grades.")
+    if options.truth or options.beside or options.overlays is not None or options.missed is not None:
+        raise ValueError("--truth, --missed, --overlays and --beside are for students that segment; this one grades.")
     config = EvaluationConfig(
         fold=options.fold,
         device=options.device,
@@ -120,14 +124,14 @@ def _segmented(options: argparse.Namespace, progress: ProgressCallback) -> tuple
 
     if options.doses:
         raise ValueError("--doses is for students that grade a CT; this one segments.")
+    chosen = {name: value for name in ("missed", "overlays") if (value := getattr(options, name)) is not None}
     config = SubsetConfig(
         fold=options.fold,
         device=options.device,
         targets=dict(options.truth),
-        missed=options.missed,
+        **chosen,
         samples=options.samples,
         seed=options.seed,
-        overlays=options.overlays,
         beside=tuple(options.beside),
         command=_command(options),
     )
@@ -145,7 +149,7 @@ def _command(options: argparse.Namespace) -> str:
         words += ["--doses", *(f"{dose:g}" for dose in options.doses), "--dose-model", options.dose_model]
     for name, region in options.truth:
         words += ["--truth", f"{name}={region}"]
-    if options.missed != "image_diagonal":
+    if options.missed is not None:
         words += ["--missed", options.missed]
     if options.beside:
         words += ["--beside", *(folder.name for folder in options.beside)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .atomic import new_folder, write_file
 from .card import Card, canonical_json, shown
+from .errors import missing_package
 from .finding import NOT_A_MEDICAL_DEVICE
 from .student import save_student
 
@@ -132,9 +133,7 @@ def _onnx() -> Any:
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise ValueError(
-            'Export as ONNX needs the package "onnx", which is missing: pip install "reactdistill[export]".'
-        ) from error
+        raise ValueError(missing_package("onnx")) from error
     return onnx
 
 
@@ -168,7 +167,7 @@ def _metadata(network: GradeStudent, card: Card) -> dict[str, Any]:
         "description": f"Student network ({card.recipe}) for {card.task} from {', '.join(card.sequences['required'])}. "
         f"{NOT_A_MEDICAL_DEVICE}",
         "authors": "See the card.",
-        "copyright": f"Licence: {card.licence}",
+        "copyright": f"License: {card.licence}",
         "intended_use": f"{NOT_A_MEDICAL_DEVICE} {card.intended_use} {card.limitations}",
         "network_data_format": _network_data_format(network, card),
         # As text, not as objects: MONAI would take strings in it that begin with "$" as Python.
@@ -268,7 +267,7 @@ def _readme(card: Card) -> str:
 - Sequences: {", ".join(card.sequences["required"])}; regions: {", ".join(card.regions["required"])}, optional \
 {", ".join(card.regions["optional"]) or "none"}
 - Grid (K, J, I): {k} x {j} x {i} voxels of {spacing} mm
-- Licence: {card.licence}
+- License: {card.licence}
 
 The network takes prepared tensors (intensity rule and regions as in the card, `configs/metadata.json`), not raw CT.
 The package `reactdistill` prepares them, and must be installed; MONAI's command line needs `fire` too.

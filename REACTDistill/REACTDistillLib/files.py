@@ -54,8 +54,10 @@ def read_volume(path: Path | str, *, series: str | None = None) -> Volume:
     return Volume(image.array.astype(np.float32, copy=False), image.grid)
 
 
-def write_volume(volume: Volume, path: Path | str) -> None:
+def write_volume(volume: Volume, path: Path | str, *, notice: str = "") -> None:
     """Write ``volume`` to ``path``; the extension chooses the format (``WRITABLE_SUFFIXES``).
+
+    A ``notice`` stands in the header of an NRRD file, where other formats have no place for it.
 
     Images are written as float32, masks as uint8 of 0 and 1 and packed. NRRD and MetaImage keep the grid to the last
     bit; NIfTI keeps it to the precision of float32 and cannot keep a sheared one. The file appears complete or not at
@@ -63,15 +65,15 @@ def write_volume(volume: Volume, path: Path | str) -> None:
     """
     path = Path(path)
     pixels = volume.array_kji.astype(np.uint8) if volume.is_mask else volume.array_kji
-    _write(pixels, volume.grid, path, compressed=volume.is_mask or image_suffix(path) == ".nii.gz")
+    _write(pixels, volume.grid, path, compressed=volume.is_mask or image_suffix(path) == ".nii.gz", notice=notice)
 
 
-def write_labels(labels_kji: NDArray[np.uint8], grid: Grid, path: Path | str) -> None:
+def write_labels(labels_kji: NDArray[np.uint8], grid: Grid, path: Path | str, *, notice: str = "") -> None:
     """Write a label map, uint8 (K, J, I) on ``grid``, packed; otherwise as ``write_volume``."""
-    _write(labels_kji, grid, Path(path), compressed=True)
+    _write(labels_kji, grid, Path(path), compressed=True, notice=notice)
 
 
-def _write(pixels_kji: NDArray[Any], grid: Grid, path: Path, *, compressed: bool) -> None:
+def _write(pixels_kji: NDArray[Any], grid: Grid, path: Path, *, compressed: bool, notice: str) -> None:
     suffix = image_suffix(path)
     if suffix not in WRITABLE_SUFFIXES:
         raise ValueError(f'"{path}" cannot be written: its name must end in {", ".join(WRITABLE_SUFFIXES)}.')
@@ -80,6 +82,8 @@ def _write(pixels_kji: NDArray[Any], grid: Grid, path: Path, *, compressed: bool
     if suffix in (".nii", ".nii.gz") and _is_sheared(grid):
         raise ValueError(f'"{path}" cannot be written: NIfTI cannot hold sheared voxel axes, use .nrrd.')
     image = _image_of(pixels_kji, grid)
+    if notice:
+        image.SetMetaData("notice", notice)
     # A folder of its own keeps the extension, which chooses the format, in the temporary name.
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         temporary = Path(folder) / f"volume{suffix}"

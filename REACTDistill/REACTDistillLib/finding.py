@@ -133,18 +133,18 @@ class Finding:
         return folder
 
     def _write(self, folder: Path, convention: str) -> None:
-        header = self.to_json()
+        header, notice = self.to_json(), " ".join(self.notices())
         if self.segmentation is not None:
             header["segmentation"]["files"] = write_segmentation(
-                self.segmentation, self.grid, folder, convention=convention
+                self.segmentation, self.grid, folder, convention=convention, notice=notice
             )
         heat = self.whole_attention()
         if heat is not None:
-            write_volume(heat, folder / "attention.nrrd")
+            write_volume(heat, folder / "attention.nrrd", notice=notice)
         if self.probabilities:
-            _write_probabilities(self.probabilities, folder / "probabilities.csv")
+            _write_probabilities(self.probabilities, folder / "probabilities.csv", notice)
         if self.graph is not None:
-            _write_regions(self.graph, folder / "regions.csv")
+            _write_regions(self.graph, folder / "regions.csv", notice)
         # Last: a file that is newer was changed by somebody.
         (folder / _HEADER_FILE).write_text(json.dumps(header, indent=1), encoding="utf-8")
 
@@ -239,18 +239,18 @@ def _is_ours(name: str) -> bool:
     return name in _FILES or is_segmentation_file(name)
 
 
-def _write_probabilities(probabilities: Mapping[str, float], path: Path) -> None:
+def _write_probabilities(probabilities: Mapping[str, float], path: Path, notice: str) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
-        rows.writerow(["class", "probability"])
-        rows.writerows(probabilities.items())
+        rows.writerow(["class", "probability", "notice"])
+        rows.writerows([name, probability, notice] for name, probability in probabilities.items())
 
 
-def _write_regions(graph: RegionGraph, path: Path) -> None:
+def _write_regions(graph: RegionGraph, path: Path, notice: str) -> None:
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
-        rows.writerow(["region", "kind", "volume_ml", "r_mm", "a_mm", "s_mm", "importance"])
+        rows.writerow(["region", "kind", "volume_ml", "r_mm", "a_mm", "s_mm", "importance", "notice"])
         for index, name in enumerate(graph.names):
             place = [round(float(x), 2) for x in graph.centroids_ras[index]]
             volume, importance = float(graph.volumes_ml[index]), float(graph.importance[index])
-            rows.writerow([name, graph.kinds[index], round(volume, 3), *place, round(importance, 4)])
+            rows.writerow([name, graph.kinds[index], round(volume, 3), *place, round(importance, 4), notice])

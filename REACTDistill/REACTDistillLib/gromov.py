@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from .errors import missing_package
 from .matching.alignment import Pairs, aligned
 from .matching.coupling import feasible, sinkhorn
 
@@ -219,7 +220,7 @@ def _pot_plans(ds: Tensor, dt: Tensor, start: Tensor) -> Tensor:
     try:
         from ot.gromov import gromov_wasserstein as pot
     except ImportError:
-        raise ValueError('the solvers "pot" and "best" need the package POT; install reactdistill[train].') from None
+        raise ValueError(missing_package("ot")) from None
     plan = torch.zeros_like(start)
     for index in range(len(start)):
         rows, columns = start[index].sum(1) > 0, start[index].sum(0) > 0

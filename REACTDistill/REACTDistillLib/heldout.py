@@ -11,6 +11,7 @@ from typing import Any
 
 from .card import Card
 from .cohort import Cohort, CohortEntry
+from .phantoms.seed import number_of, numbers_named
 
 ALL = "all"
 
@@ -87,7 +88,8 @@ def part_of(
     judged = _with_truth(entries, truths) if truths else tuple(entry for entry in entries if entry.label is not None)
     if not truths:
         _check_classes(judged, card)
-    again = [] if trained_on else [entry.id for entry in judged if entry.id in subject.seen]
+    seen = subject.seen | (_synthetic_ones_seen(judged, card) if cohort.synthetic else frozenset())
+    again = [] if trained_on else [entry.id for entry in judged if entry.id in seen]
     held_out = chosen is not None and chosen == own_fold if trained_on else not again
     name = _name(cohort, chosen, known, held_out=held_out, trained_on=trained_on)
     warnings = _warnings(len(entries) - len(judged), known, held_out=held_out or bool(again))
@@ -98,6 +100,18 @@ def part_of(
             *warnings,
         )
     return Part(name, judged, chosen, held_out, warnings)
+
+
+def _synthetic_ones_seen(entries: Sequence[CohortEntry], card: Card) -> frozenset[str]:
+    """Identifiers of synthetic patients whose seeds are among those that a student was trained on.
+
+    A seed is one patient on whatever grid, so another cohort may hold the same ones. Those of the fold that was held
+    out count too: the card does not say which they were.
+    """
+    if not card.is_synthetic:
+        return frozenset()
+    seeds = numbers_named(card.training["cohort"])
+    return frozenset(entry.id for entry in entries if number_of(entry.id) in seeds)
 
 
 def _chosen(fold: int | str | None, own_fold: int | None) -> int | None:
@@ -123,7 +137,7 @@ def _check_classes(entries: tuple[CohortEntry, ...], card: Card) -> None:
     missing = [name for name in card.classes if not count[name]]
     if missing:
         raise ValueError(
-            f'No case of class "{missing[0]}" is among the {len(entries)} labelled cases, so no AUC is defined; '
+            f'No case of class "{missing[0]}" is among the {len(entries)} labeled cases, so no AUC is defined; '
             "choose another fold or a larger cohort."
         )
 

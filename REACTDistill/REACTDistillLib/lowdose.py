@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import missing_package
 from .progress import ProgressCallback, silent
 from .volume import Grid, Volume
 
@@ -229,9 +230,7 @@ def _projector(square: _Square) -> Iterator[_Projector]:
     try:
         import astra
     except ImportError as error:
-        package = "astra-toolbox" if error.name in (None, "astra") else error.name
-        sentence = f'simulated low-dose CT needs the package "{package}"; install it: pip install reactdistill[train].'
-        raise ValueError(sentence) from error
+        raise ValueError(missing_package(error.name or "astra")) from error
     projector = _Projector(astra, square)
     try:
         yield projector

@@ -22,6 +22,7 @@ def add_predict(parser: argparse.ArgumentParser, text_progress: ProgressCallback
     _add_images(parser)
     parser.add_argument("--student", help="student file; the demo student of this version when left out")
     parser.add_argument("--out", required=True, type=Path, help="new folder for the result")
+    parser.add_argument("--overwrite", action="store_true", help="replace the result that is in the folder")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--reference", help="sequence on whose grid masks are given; the finest when left out")
     parser.add_argument("--probabilities", action="store_true", help="write the probability maps of a segmentation too")
@@ -48,10 +49,15 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
 def _predict(options: argparse.Namespace, text_progress: ProgressCallback) -> None:
     from .predict import predict
     from .shipped import demo_student
+    from .student import read_card
 
     check_result_folder(options.out)
+    if options.out.is_dir() and any(options.out.iterdir()) and not options.overwrite:
+        raise ValueError(f'"{options.out}" holds a result; name a new folder, or replace it by --overwrite.')
     sequences, regions = _images_of(options), _regions_of(options)
     student = options.student or demo_student("grade" if "ct" in sequences else "segment")
+    if read_card(student).task == "grade" and (options.reference or options.probabilities or options.labels != DEFAULT):
+        raise ValueError("--reference, --probabilities and --labels are for students that segment; this one grades.")
     finding = predict(
         case_from_named_files(sequences, regions, series=options.series),
         student,

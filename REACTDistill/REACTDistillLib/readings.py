@@ -70,7 +70,7 @@ class Readings:
 def read_cases(
     student: Student, entries: Sequence[CohortEntry], conditions: Conditions, *, progress: ProgressCallback
 ) -> Readings:
-    """Return what the student says of labelled cases, read one after the other so that memory does not grow.
+    """Return what the student says of labeled cases, read one after the other so that memory does not grow.
 
     A case that cannot be read ends it with a ValueError that names the case: scores without it would be of another
     cohort.

@@ -35,15 +35,20 @@ class RunFolder:
     _held: ExitStack = field(default_factory=ExitStack, compare=False, repr=False)
 
     def start(self, content: Mapping[str, Any]) -> None:
-        """Make a new run with this configuration; ValueError when the folder holds anything."""
+        """Make a new run with this configuration; ValueError when the folder holds anything.
+
+        A run that failed before its first checkpoint has nothing to lose: a new one takes its place.
+        """
+        if self._never_began():
+            self._hold()
+            self._replace_config(content)
+            return
         if self.path.exists() and (not self.path.is_dir() or any(map(_is_kept, self.path.iterdir()))):
             raise ValueError(
                 f'"{self.path}" is not empty; a run needs a folder of its own, name a new one or resume the run in it.'
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        self._remove_parts()
-        write_file(self.path / CONFIG_FILE, json.dumps(content, indent=1).encode())
-        self._hold()
+        self._replace_config(content)
 
     def resume(self, content: Mapping[str, Any]) -> None:
         """Check that the run that stopped here had this configuration.
@@ -68,6 +73,18 @@ class RunFolder:
                 )
         self._hold()
         self._remove_parts()
+
+    def _replace_config(self, content: Mapping[str, Any]) -> None:
+        self._remove_parts()
+        write_file(self.path / CONFIG_FILE, json.dumps(content, indent=1).encode())
+        self._hold()
+
+    def _never_began(self) -> bool:
+        """True when there is a configuration and nothing that was trained with it."""
+        if not (self.path / CONFIG_FILE).is_file():
+            return False
+        others = [path for path in self.path.iterdir() if _is_kept(path) and path.name != CONFIG_FILE]
+        return all(path.name == LOG_FILE and path.stat().st_size == 0 for path in others)
 
     def release(self) -> None:
         """Let others train in the folder; a process that ends in any way does so too."""

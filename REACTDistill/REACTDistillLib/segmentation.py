@@ -80,24 +80,25 @@ def is_segmentation_file(name: str) -> bool:
 
 
 def write_segmentation(
-    segmentation: Segmentation, whole: Grid, folder: Path, *, convention: str = DEFAULT
+    segmentation: Segmentation, whole: Grid, folder: Path, *, convention: str = DEFAULT, notice: str = ""
 ) -> dict[str, Any]:
     """Write masks and probability maps with all voxels of ``whole``; return what ``read_segmentation`` needs.
 
     WT, TC and ET become one label map, ``segmentation.nrrd``, in the ``convention`` of that name (see
-    ``tumorlabels``); regions of another kind become one mask each. Raises ValueError for an unknown convention.
+    ``tumorlabels``); regions of another kind become one mask each. The ``notice`` stands in every
+    header. Raises ValueError for an unknown convention.
     """
     box = segmentation.box_in(whole)
     arrays = {name: mask.array_kji.astype(bool, copy=False) for name, mask in segmentation.masks.items()}
     files: dict[str, Any] = {"label_map": None, "convention": None, "masks": None, "probability_maps": None}
     if set(arrays) == set(NESTED):
         labels = _whole(labels_of_masks(arrays, convention), box, whole)
-        write_labels(labels, whole, folder / LABEL_MAP)
+        write_labels(labels, whole, folder / LABEL_MAP, notice=notice)
         files |= {"label_map": LABEL_MAP, "convention": convention}
     else:
-        files["masks"] = _written(segmentation.masks, "mask", box, whole, folder)
+        files["masks"] = _written(segmentation.masks, "mask", box, whole, folder, notice)
     if segmentation.probability_maps is not None:
-        files["probability_maps"] = _written(segmentation.probability_maps, "probability", box, whole, folder)
+        files["probability_maps"] = _written(segmentation.probability_maps, "probability", box, whole, folder, notice)
     return files
 
 
@@ -118,10 +119,12 @@ def read_segmentation(folder: Path, header: Mapping[str, Any]) -> Segmentation:
     return Segmentation.from_json(header, masks, maps)
 
 
-def _written(volumes: Mapping[str, Volume], kind: str, box: Box, whole: Grid, folder: Path) -> dict[str, str]:
+def _written(
+    volumes: Mapping[str, Volume], kind: str, box: Box, whole: Grid, folder: Path, notice: str
+) -> dict[str, str]:
     names = {name: f"{kind}_{_word(name, number)}.nrrd" for number, name in enumerate(volumes, start=1)}
     for name, volume in volumes.items():
-        write_volume(Volume(_whole(volume.array_kji, box, whole), whole), folder / names[name])
+        write_volume(Volume(_whole(volume.array_kji, box, whole), whole), folder / names[name], notice=notice)
     return names
 
 

@@ -55,12 +55,15 @@ def sample_linear(
     if result[inside].size < result.size:
         result.fill(outside)
     slices, rows, columns = (_Between(along, size) for along, size in zip(points, array_kji.shape, strict=True))
-    for out, low, up, weight in zip(result[inside], slices.lower, slices.upper, slices.weight, strict=True):
-        plane = array_kji[low].astype(np.float32)  # one slice at a time stays in the cache
-        if weight > 0:
-            plane += (array_kji[up] - plane) * weight
-        # What is made smaller comes first; rows are quicker to fetch than columns.
-        out[...] = columns.of_columns(rows.of_rows(plane)) if rows.shrinks else rows.of_rows(columns.of_columns(plane))
+    with np.errstate(invalid="ignore"):  # infinite values become NaN, which whoever reads them refuses
+        for out, low, up, weight in zip(result[inside], slices.lower, slices.upper, slices.weight, strict=True):
+            plane = array_kji[low].astype(np.float32)  # one slice at a time stays in the cache
+            if weight > 0:
+                plane += (array_kji[up] - plane) * weight
+            # What is made smaller comes first; rows are quicker to fetch than columns.
+            out[...] = (
+                columns.of_columns(rows.of_rows(plane)) if rows.shrinks else rows.of_rows(columns.of_columns(plane))
+            )
     return np.ascontiguousarray(result.transpose(np.argsort(axes.order)))
 
 

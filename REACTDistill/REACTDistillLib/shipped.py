@@ -1,17 +1,23 @@
-"""Students that ship with the extension, in a source checkout and in the flat installed layout."""
+"""Students that ship with the extension: in a source checkout, in its installed layout, and in that of pip."""
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 
 _MODULE_FOLDER = Path(__file__).resolve().parents[1]
 # Installed, all modules share one folder with its Resources; in a checkout Resources lies beside the module folders.
-_FOLDERS = (_MODULE_FOLDER / "Resources" / "Students", _MODULE_FOLDER.parent / "Resources" / "Students")
+_FOLDERS = (
+    _MODULE_FOLDER / "Resources" / "Students",
+    _MODULE_FOLDER.parent / "Resources" / "Students",
+    Path(sysconfig.get_path("data")) / "share" / "reactdistill" / "students",
+)
 
 
 def shipped_students() -> list[Path]:
-    """All shipped student files, by name."""
-    return sorted(path for folder in _FOLDERS for path in folder.glob("*.safetensors"))
+    """All student files that this copy of the software ships, by name."""
+    found = (sorted(folder.glob("*.safetensors")) for folder in _FOLDERS)
+    return next(filter(None, found), [])
 
 
 def demo_student(task: str) -> Path:
@@ -20,5 +26,5 @@ def demo_student(task: str) -> Path:
         if path.stem == f"{task}_demo":
             return path
     raise ValueError(
-        f'No demo student for "{task}" is installed; name a student file, or make one with "make students".'
+        f'No demo student for "{task}" is installed; name a student file, or install from the folder of the source.'
     )

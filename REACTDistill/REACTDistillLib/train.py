@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,14 +235,23 @@ def _opened(
 
 
 def _preparation(recipe: Recipe, cohort: Cohort, config: TrainingConfig) -> Preparation:
+    _check_names("settings", config.settings, [one.name for one in fields(Preparation) if one.name != "classes"])
     try:
         return recipe.preparation(cohort.classes, **config.settings)
-    except TypeError as error:  # an unknown setting is an unknown argument
-        raise ValueError(f"The settings do not fit the recipe {config.recipe}: {error}.") from error
+    except TypeError as error:
+        raise ValueError(f"A value in the settings is of the wrong kind: {error}.") from error
+
+
+def _check_names(where: str, given: Iterable[str], known: Collection[str]) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ValueError(f'"{where}" has the unknown field "{unknown[0]}"; known are {", ".join(sorted(known))}.')
 
 
 def _check_cases(entries: Sequence[CohortEntry], preparation: Preparation) -> None:
     """Raise ValueError for a case that lacks what each needs, or for a sequence that no case has: a name misspelled."""
+    if not entries:
+        raise ValueError("The cohort has no cases.")
     for entry in entries:
         try:
             preparation.check_case(entry.sequences, entry.regions)
@@ -278,7 +287,9 @@ def _networks(
     try:
         networks = trained.recipe.networks(trained.preparation)
     except TypeError as error:  # an unknown setting of a network is an unknown argument
-        raise ValueError(f'The settings of "network" do not fit: {error}.') from error
+        words = str(error).partition("unexpected keyword argument ")[2]
+        problem = f"the unknown field {words}" if words else f"a value of the wrong kind: {error}"
+        raise ValueError(f'"network" of the settings has {problem}; the README lists its fields.') from error
     origins: list[dict[str, Any]] = []
     for name, file in trained.config.weights.items():
         if name not in networks:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import missing_package
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -85,7 +87,7 @@ def _assignment(nodes: int) -> Callable[[Array], Array]:
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError:
-        raise ValueError("Gromov-Wasserstein needs the package scipy; install reactdistill[train].") from None
+        raise ValueError(missing_package("scipy")) from None
 
     def best(cost: Array) -> Array:
         plan = np.zeros(cost.shape, cost.dtype)
@@ -100,7 +102,7 @@ def _transport(nodes: int, others: int) -> Callable[[Array], Array]:
     try:
         from ot.lp.emd_wrap import emd_c
     except ImportError:
-        raise ValueError("graphs of two sizes need the package POT; install reactdistill[train].") from None
+        raise ValueError(missing_package("ot")) from None
     a, b = np.full(nodes, 1.0 / nodes), np.full(others, 1.0 / others)
 
     def best(cost: Array) -> Array:

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 
 def phantom_identifier(seed: int) -> str:
     """The identifier of the patient of a seed; "phantom" in it says that the patient is synthetic."""
     return f"phantom_{seed:05d}"
+
+
+def number_of(identifier: str) -> int | None:
+    """The number at the end of the identifier of an analytic patient; None where there is none."""
+    found = re.fullmatch(r"\D*_(\d{5,})", identifier)
+    return None if found is None else int(found[1])
+
+
+def numbers_named(cohort: str) -> range:
+    """The seeds in the name of a cohort, as in "phantoms 0 to 299"; an empty range where it names none."""
+    found = re.fullmatch(r"\D* (\d+) to (\d+)", cohort)
+    return range(0) if found is None else range(int(found[1]), int(found[2]) + 1)
 
 
 def checked_seed(seed: int) -> int:
