@@ -148,7 +148,7 @@ def test_weights_that_have_seen_a_held_out_case_are_refused(toys, tmp_path):
     used = replace(config, weights={"student": str(toys / "whole" / "best_student.safetensors")})
     train(cohort, tmp_path / "same", used)
     with pytest.raises(
-        ValueError, match=r"The weights in \"best_student\.safetensors\" have seen 6 of the 6 held-out cas"
+        ValueError, match=r"The weights in \"best_student\.safetensors\" have seen 8 of the 8 held-out cas"
     ):
         train(cohort, tmp_path / "other", replace(used, fold=1))
     renamed = replace(cohort, entries=tuple(replace(one, id=f"x{one.id}") for one in cohort.entries))
