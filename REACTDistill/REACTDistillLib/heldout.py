@@ -88,7 +88,9 @@ def part_of(
     judged = _with_truth(entries, truths) if truths else tuple(entry for entry in entries if entry.label is not None)
     if not truths:
         _check_classes(judged, card)
-    seen = subject.seen | (_synthetic_ones_seen(judged, card) if cohort.synthetic else frozenset())
+    seen = subject.seen  # of a run; of a student file alone only seeds are known
+    if subject.run is None and cohort.synthetic:
+        seen = _synthetic_ones_seen(judged, card)
     again = [] if trained_on else [entry.id for entry in judged if entry.id in seen]
     held_out = chosen is not None and chosen == own_fold if trained_on else not again
     name = _name(cohort, chosen, known, held_out=held_out, trained_on=trained_on)
