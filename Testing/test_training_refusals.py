@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -254,6 +255,16 @@ def test_a_run_that_has_just_begun_elsewhere_is_not_taken_for_one_that_failed(tm
     first.release()
     second.start({"name": "second"})
     second.release()
+
+
+def test_without_locks_no_run_is_taken_for_one_that_failed(tmp_path, monkeypatch):
+    from REACTDistillLib.runfolder import RunFolder
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
+    RunFolder(tmp_path / "run").start({"name": "first"})
+    with pytest.raises(ValueError, match="is not empty; a run needs a folder of its own"):
+        RunFolder(tmp_path / "run").start({"name": "second"})
+    assert "first" in (tmp_path / "run" / "config.json").read_text()
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,7 @@ class RunFolder:
 
         A run that failed before its first checkpoint has nothing to lose: a new one takes its place.
         """
-        if self._never_began():
-            self._hold()
+        if self._never_began() and self._hold():  # without locks a run that has just begun looks the same
             self._replace_config(content)
             return
         if self.path.exists() and (not self.path.is_dir() or any(map(_is_kept, self.path.iterdir()))):
@@ -90,11 +89,12 @@ class RunFolder:
         """Let others train in the folder; a process that ends in any way does so too."""
         self._held.close()
 
-    def _hold(self) -> None:
+    def _hold(self) -> bool:
+        """Keep other processes out, and return whether that could be done; ValueError when one is in already."""
         try:
             import fcntl
         except ImportError:  # Windows
-            return
+            return False
         self.release()
         config = self._held.enter_context((self.path / CONFIG_FILE).open("rb"))
         try:
@@ -105,6 +105,8 @@ class RunFolder:
             raise ValueError(sentence) from None
         except OSError:  # a network file system without locks
             self.release()
+            return False
+        return True
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Tensors and state of the last checkpoint; None when the run stopped before the first one."""
