@@ -128,3 +128,18 @@ OBLIQUE = Grid((10, 12, 14), np.array([[0.6, 0.1, 0.0, 5], [-0.1, 0.7, 0.2, 6], 
 )
 def test_voxels_of_a_grid_are_all_of_a_box_or_every_nth(part, expected):
     assert are_voxels_of(part, OBLIQUE) is expected
+
+
+def test_a_grid_holds_what_lies_in_its_voxels_to_their_outer_edges():
+    grid = Grid((2, 3, 4), np.diag([-2.0, 1.0, 5.0, 1.0]))  # I runs to the left, 2 mm; J 1 mm; K 5 mm
+    points = [
+        (0, 0, 0),
+        (1.0, 0, 0),
+        (1.01, 0, 0),
+        (-6.99, 0, 0),
+        (-7.0, 0, 0),
+        (0, 2.49, 7.49),
+        (0, 2.5, 0),
+        (0, 0, -2.6),
+    ]
+    assert grid.holds(points).tolist() == [True, True, False, True, False, True, False, False]

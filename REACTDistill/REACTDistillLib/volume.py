@@ -90,6 +90,11 @@ class Grid:
         """Fractional voxel indices (I, J, K) of RAS points in mm; ``ras`` has shape (..., 3)."""
         return (np.asarray(ras, dtype=np.float64) - self.ijk_to_ras[:3, 3]) @ np.linalg.inv(self.ijk_to_ras[:3, :3]).T
 
+    def holds(self, points_ras: ArrayLike) -> NDArray[np.bool_]:
+        """Which world points (..., 3) lie in a voxel, shape (...): up to half a voxel beyond the outermost centres."""
+        ijk = self.to_ijk(points_ras)
+        return np.asarray(((ijk >= -0.5) & (ijk < np.array(self.shape_kji[::-1]) - 0.5)).all(axis=-1))
+
     def corners_ras(self) -> NDArray[np.float64]:
         """The eight outer corners of the voxel box in RAS mm, shape (8, 3)."""
         ends = [(-0.5, n - 0.5) for n in self.shape_kji[::-1]]

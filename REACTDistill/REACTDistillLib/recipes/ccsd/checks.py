@@ -111,12 +111,7 @@ def covered_shares(sequences: Mapping[str, Volume], brain: Volume) -> dict[str, 
     places = np.flatnonzero(brain.array_kji)  # an index along each axis for all of them would take three times as much
     few = np.unravel_index(places[:: max(1, len(places) // 5000)], brain.array_kji.shape)
     points_ras = brain.grid.to_ras(np.stack(few[::-1], axis=1))
-    shares = {}
-    for name, volume in sequences.items():
-        at_ijk = volume.grid.to_ijk(points_ras)
-        sizes_ijk = np.array(volume.grid.shape_kji[::-1])
-        shares[name] = float(((at_ijk >= -0.5) & (at_ijk < sizes_ijk - 0.5)).all(axis=1).mean())
-    return shares
+    return {name: float(volume.grid.holds(points_ras).mean()) for name, volume in sequences.items()}
 
 
 def check_overlap(shares: Mapping[str, float]) -> None:

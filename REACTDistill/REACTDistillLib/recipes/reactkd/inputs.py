@@ -123,18 +123,12 @@ def _covered(volume: Volume, organ: _Organ) -> tuple[NDArray[np.bool_], float]:
     """Which voxels of the box of an organ a sequence shows, and the share of the organ in these."""
     shape = organ.grid.shape_kji
     corners = np.array(list(product(*((0, size - 1) for size in shape[::-1]))))
-    if _lies_inside(volume.grid, organ.grid.to_ras(corners)).all():  # all between them does too
+    if volume.grid.holds(organ.grid.to_ras(corners)).all():  # all between them does too
         return np.ones(shape, bool), 1.0
     inside = np.zeros(shape, bool)
     places = np.argwhere(organ.share > 0)
-    inside[tuple(places.T)] = _lies_inside(volume.grid, organ.grid.to_ras(places[:, ::-1]))
+    inside[tuple(places.T)] = volume.grid.holds(organ.grid.to_ras(places[:, ::-1]))
     return inside, float(organ.share[inside].sum() / max(organ.share.sum(), 1e-12))
-
-
-def _lies_inside(grid: Grid, points_ras: NDArray[np.float64]) -> NDArray[np.bool_]:
-    at_ijk = grid.to_ijk(points_ras)
-    within = (at_ijk >= -0.5) & (at_ijk < np.array(grid.shape_kji[::-1]) - 0.5)
-    return np.asarray(within.all(axis=1))
 
 
 def _found(organ: Volume, grid: Grid, memory: Memory) -> _Organ:
