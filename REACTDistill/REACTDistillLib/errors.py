@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 # By the name of the import: what pip calls the package, and the extra of this project that has it.
@@ -16,6 +17,14 @@ def missing_package(name: str) -> str:
     extra = next((one for one, names in _EXTRAS.items() if package in names), None)
     how = f'run pip install ".[{extra}]" in the folder of the source' if extra else "install it and try again"
     return f'The Python package "{_ON_PYPI.get(package, package)}" is missing; {how}.'
+
+
+def check_names(where: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ValueError for a given field that is none of those known; ``where`` is the object that has it."""
+    known = sorted(known)
+    unknown = sorted(set(given).difference(known))
+    if unknown:
+        raise ValueError(f'"{where}" has the unknown field "{unknown[0]}"; known are {", ".join(known)}.')
 
 
 def without_paths(sentence: str, *paths: Path | str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from .checkpoint import load_tensors, load_weights, under_prefix, with_prefix
 from .cohort import Cohort, CohortEntry, file_sha256
 from .cohortsplit import CohortParts, split_cohort
 from .deploy import Trained, check_card, deploy, final_scores, scores_of
+from .errors import check_names
 from .kept import Kept, Said, prepared, taught
 from .origin import check_unseen, origin_of
 from .parallel import Processes, joined, met_alike
@@ -235,17 +236,11 @@ def _opened(
 
 
 def _preparation(recipe: Recipe, cohort: Cohort, config: TrainingConfig) -> Preparation:
-    _check_names("settings", config.settings, [one.name for one in fields(Preparation) if one.name != "classes"])
+    check_names("settings", config.settings, [one.name for one in fields(Preparation) if one.name != "classes"])
     try:
         return recipe.preparation(cohort.classes, **config.settings)
     except TypeError as error:
         raise ValueError(f"A value in the settings is of the wrong kind: {error}.") from error
-
-
-def _check_names(where: str, given: Iterable[str], known: Collection[str]) -> None:
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise ValueError(f'"{where}" has the unknown field "{unknown[0]}"; known are {", ".join(sorted(known))}.')
 
 
 def _check_cases(entries: Sequence[CohortEntry], preparation: Preparation) -> None:

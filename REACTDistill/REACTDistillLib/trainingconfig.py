@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .card import shown
+from .errors import check_names
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -93,16 +94,11 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f'"{path.name}" must hold one JSON object with fields of TrainingConfig.')
     defaults = TrainingConfig().to_json()
+    check_names(path.name, content, defaults)
     for name, value in content.items():
-        if name not in defaults:
-            raise ValueError(f'"{path.name}" has the unknown field "{name}"; known are {", ".join(_names())}.')
         if not _is_like(value, defaults[name], name):
             raise ValueError(f'"{path.name}": "{name}" is {shown(value)}, expected like {shown(defaults[name])}.')
     return content
-
-
-def _names() -> list[str]:
-    return [one.name for one in fields(TrainingConfig)]
 
 
 def _is_like(value: Any, default: Any, name: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ...errors import check_names
 from .losses import TEACHERS
 from .subsets import SAMPLINGS
 
@@ -85,10 +86,7 @@ class Curriculum:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Curriculum:
         """The settings in plain JSON values; ValueError names a field that is unknown or not what it should be."""
-        known = {one.name for one in fields(cls)}
-        unknown = sorted(set(content) - known)
-        if unknown:
-            raise ValueError(f'"training" has the unknown field "{unknown[0]}"; known are {", ".join(sorted(known))}.')
+        check_names("training", content, [one.name for one in fields(cls)])
         chosen: dict[str, Any] = {**METHODS.get(str(content.get("method", "ccsd")), {}), **content}
         if isinstance(chosen.get("only"), list):
             chosen["only"] = tuple(chosen["only"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...card import shown
 from ...distill import softened_divergence, squared_difference
+from ...errors import check_names
 from .losses import GraphWeights
 from .teachers import TeacherConfig
 
@@ -145,10 +146,7 @@ def _part(kind: type[Any], content: Mapping[str, Any], where: str) -> Any:
     """A dataclass from JSON values; lists become tuples."""
     if not isinstance(content, Mapping):
         raise ValueError(f'"{where}" must be an object of settings, got {shown(content)}.')
-    known = {one.name for one in fields(kind)}
-    unknown = sorted(set(content) - known)
-    if unknown:
-        raise ValueError(f'"{where}" has the unknown field "{unknown[0]}"; known are {", ".join(sorted(known))}.')
+    check_names(where, content, [one.name for one in fields(kind)])
     try:
         return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in content.items()})
     except TypeError as error:
