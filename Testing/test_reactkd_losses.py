@@ -39,6 +39,13 @@ def test_the_focal_loss_is_by_hand_and_leaves_out_cases_without_label():
     assert plain.item() == pytest.approx(-math.log(0.75), rel=1e-5)
 
 
+def test_the_focal_loss_weighs_classes():
+    logits = torch.tensor([[0.0, math.log(3.0)], [0.0, math.log(3.0)], [5.0, -5.0]])
+    quarter, three_quarters = -(0.75**2) * math.log(0.25), -(0.25**2) * math.log(0.75)
+    weighed = focal_loss(logits, torch.tensor([0, 1, -1]), weights=(2.0, 0.5))
+    assert weighed.item() == pytest.approx((2 * quarter + 0.5 * three_quarters) / 3, rel=1e-5)
+
+
 def test_the_focal_loss_has_a_slope_for_the_surest_answer():
     for gamma in (0.5, 2.0):
         logits = torch.tensor([[40.0, 0.0, 0.0]], requires_grad=True)
@@ -177,6 +184,8 @@ def test_r20_shares_one_between_focal_and_logits_and_weighs_the_graph():
     terms = {name: term.item() for name, term in total_loss(focal, logits, graph, 0.7, 0.5).items()}
     assert terms == pytest.approx({"focal": 0.6, "logits": 2.1, "node": 2.5})
     assert total_loss(focal, None, {}, 0.7, 1.0)["focal"].item() == 2.0
+    published = total_loss(focal, logits, graph, 1.0, 1.0, 1.0)
+    assert {name: term.item() for name, term in published.items()} == {"focal": 2.0, "logits": 3.0, "node": 5.0}
 
 
 @pytest.mark.parametrize(

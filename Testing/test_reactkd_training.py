@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from REACTDistillLib.phantom import phantom_case
+from REACTDistillLib.phantom import GRADES, phantom_case
 from REACTDistillLib.phantomcohort import write_phantom_cohort
 from REACTDistillLib.predict import predict
 from REACTDistillLib.progress import Cancelled
@@ -136,3 +136,22 @@ def test_cases_without_a_label_need_a_teacher(cohort, tmp_path):
     config = TrainingConfig(**{**CONFIG.to_json(), "settings": alone})
     with pytest.raises(ValueError, match='Case "phantom_00015" has no label'):
         train(cohort, tmp_path / "run", config)
+
+
+def test_weights_of_the_classes_and_of_the_focal_loss_reach_the_losses():
+    recipe, case = recipe_named("reactkd"), phantom_case(3, shape_kji=(24, 24, 24))
+
+    def losses(**changed):
+        training = {**TRAINING, "alpha": 0.0, "graph_weight": 0.0, **changed}
+        preparation = recipe.preparation(GRADES, **{**CONFIG.settings, "training": training})
+        torch.manual_seed(0)
+        networks = recipe.networks(preparation)
+        batch = {name: tensor[None] for name, tensor in recipe.prepare(case, preparation).items()}
+        batch["dosed"], batch["progress"] = batch["dosed"][:, :1], torch.tensor(1.0)
+        teachers, student = (stage.updates[0].loss for stage in recipe.stages(preparation))
+        return {name: term.item() for loss in (teachers, student) for name, term in loss(networks, batch).items()}
+
+    plain, weighed = losses(), losses(class_weights=[3.0, 3.0, 3.0], focal_weight=0.5)
+    assert list(plain) == ["structure_function", "dose_aware", "focal"]
+    expected = {name: factor * plain[name] for name, factor in zip(plain, (3.0, 3.0, 1.5), strict=True)}
+    assert weighed == pytest.approx(expected, rel=1e-5)

@@ -88,6 +88,10 @@ def test_settings_that_cannot_be_are_named(cohort, tmp_path, changed, sentence):
         ({"doses": []}, '"doses" must be a list of numbers above 0'),
         ({"doses": ["a"]}, '"doses" must be a list of numbers above 0'),
         ({"most_nodes": 2}, '"most_nodes" is 2, but'),
+        ({"focal_weight": -1.0}, '"focal_weight" must be null or 0 or above, got -1.0'),
+        ({"class_weights": 2.0}, '"class_weights" must be a list of numbers above 0, got 2.0'),
+        ({"class_weights": [1.0, 0.0, 1.0]}, '"class_weights" must be a list of numbers above 0'),
+        ({"class_weights": [1.0, 2.0]}, '"class_weights" has 2 numbers for the 3 classes'),
     ],
 )
 def test_settings_of_the_training_that_cannot_be_are_named(cohort, tmp_path, changed, sentence):

@@ -18,8 +18,9 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value.strip() != "" and value.isprintable()
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # false for NaN and for ints beyond float
+def is_number(value: Any) -> bool:
+    """True for int and float that are finite; bool, NaN and ints beyond float are none."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def _is_count(value: Any) -> bool:
@@ -44,7 +45,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _is_spacing(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(_is_number(mm) and mm > 0 for mm in value)
+    return isinstance(value, list) and len(value) == 3 and all(is_number(mm) and mm > 0 for mm in value)
 
 
 def _is_intensity_rule(value: Any) -> bool:
@@ -55,11 +56,11 @@ def _is_intensity_rule(value: Any) -> bool:
 
 
 def _are_metrics(value: Any) -> bool:
-    return is_object(value) and all(is_object(row) and all(map(_is_number, row.values())) for row in value.values())
+    return is_object(value) and all(is_object(row) and all(map(is_number, row.values())) for row in value.values())
 
 
 def _are_scalars(value: Any) -> bool:
-    return is_object(value) and all(isinstance(x, bool) or _is_text(x) or _is_number(x) for x in value.values())
+    return is_object(value) and all(isinstance(x, bool) or _is_text(x) or is_number(x) for x in value.values())
 
 
 def _is_tensor_entry(value: Any) -> bool:
@@ -69,7 +70,7 @@ def _is_tensor_entry(value: Any) -> bool:
 
 
 def _is_calibration(value: Any) -> bool:
-    return _are_scalars(value) and _is_number(value.get("temperature")) and value["temperature"] > 0
+    return _are_scalars(value) and is_number(value.get("temperature")) and value["temperature"] > 0
 
 
 _MEMORY_NUMBERS = ("sequences", "whole_bytes", "tiled_bytes")

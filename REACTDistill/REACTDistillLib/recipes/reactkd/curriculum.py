@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...card import shown
+from ...cardrules import is_number
 from ...distill import softened_divergence, squared_difference
 from ...errors import check_names
 from .losses import GraphWeights
@@ -39,14 +40,16 @@ class Curriculum:
 
     ``privileged``: intensity rule by name of each sequence that only the teachers see. ``alpha``, ``temperature``,
     ``graph_weight``: R19, R20; ``logits``: "kl" (R19) or "mse" (the published code, without temperature);
-    ``focal_gamma``: exponent of the focal loss of the student. ``structure_function``: weight of that teacher among the
-    two, the dose-aware teacher has the rest. ``ramp``: share of the stage over which the distillation terms come in.
-    ``modality_dropout``: probability to leave out each optional sequence of the student; the required ones always stay,
-    as in use (design choice: with the 0.3 of the published code the required sequence alone is rare in training, and
-    worse than without dropout). ``doses``: levels that the dose-aware teacher is trained with, of ``dose_model``;
-    ``student_dose``: how often the student sees its main sequence at such a dose. ``most_nodes``: the smallest tumors
-    beyond are no nodes. ``share_attention``: the student has the CBAM3D of the teachers, frozen. ``teacher_share``:
-    part of the epochs that trains the teachers; ``teacher_rate``: their part of the learning rate.
+    ``focal_gamma``: exponent of the focal loss of the student; ``focal_weight``: its weight, None for what ``alpha``
+    leaves; ``class_weights``: factor of each class in all focal losses, for classes of unlike size.
+    ``structure_function``: weight of that teacher among the two, the dose-aware teacher has the rest. ``ramp``: share
+    of the stage over which the distillation terms come in. ``modality_dropout``: probability to leave out each optional
+    sequence of the student; the required ones always stay, as in use (design choice: with the 0.3 of the published code
+    the required sequence alone is rare in training, and worse than without dropout). ``doses``: levels that the
+    dose-aware teacher is trained with, of ``dose_model``; ``student_dose``: how often the student sees its main
+    sequence at such a dose. ``most_nodes``: the smallest tumors beyond are no nodes. ``share_attention``: the student
+    has the CBAM3D of the teachers, frozen. ``teacher_share``: part of the epochs that trains the teachers;
+    ``teacher_rate``: their part of the learning rate.
     """
 
     privileged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -57,6 +60,8 @@ class Curriculum:
     logits: str = "kl"
     structure_function: float = 0.5
     focal_gamma: float = 2.0
+    focal_weight: float | None = None
+    class_weights: tuple[float, ...] = ()
     graph_weight: float = 1.0
     ramp: float = 0.2
     modality_dropout: float = 0.8
@@ -81,6 +86,11 @@ class Curriculum:
                 '"temperature" must be above 0, "graph_weight" and "focal_gamma" 0 or above and "most_nodes" at least '
                 f"2, got {self.temperature}, {self.graph_weight}, {self.focal_gamma} and {self.most_nodes}."
             )
+        if self.focal_weight is not None and not (is_number(self.focal_weight) and self.focal_weight >= 0):
+            raise ValueError(f'"focal_weight" must be null or 0 or above, got {shown(self.focal_weight)}.')
+        factors = self.class_weights if isinstance(self.class_weights, tuple) else (None,)
+        if not all(is_number(factor) and factor > 0 for factor in factors):
+            raise ValueError(f'"class_weights" must be a list of numbers above 0, got {shown(self.class_weights)}.')
         if self.logits not in LOGITS_TERMS:
             raise ValueError(f'"logits" must be one of {", ".join(LOGITS_TERMS)}, got {shown(self.logits)}.')
         if not 0 < self.teacher_share < 1:
@@ -92,7 +102,7 @@ class Curriculum:
         if not isinstance(self.privileged, Mapping):
             raise ValueError(f'"privileged" must give a rule for each sequence by name, got {shown(self.privileged)}.')
         doses = self.doses if isinstance(self.doses, tuple) else ()
-        if not doses or not all(type(dose) in (int, float) and dose > 0 for dose in doses):
+        if not doses or not all(is_number(dose) and dose > 0 for dose in doses):
             raise ValueError(f'"doses" must be a list of numbers above 0, got {shown(self.doses)}.')
         if self.dose_model not in DOSE_MODELS:
             raise ValueError(f'"dose_model" must be one of {", ".join(DOSE_MODELS)}, got "{self.dose_model}".')

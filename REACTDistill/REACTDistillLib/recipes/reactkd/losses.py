@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,17 +52,19 @@ class GraphWeights:
             )
 
 
-def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """Mean of -(1 - p_y)^gamma log p_y (Lin et al. 2017; the classification term of R20).
+def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, weights: Sequence[float] = ()) -> Tensor:
+    """Mean of -w_y (1 - p_y)^gamma log p_y (Lin et al. 2017; the classification term of R20).
 
     ``logits`` (B, K), ``target`` (B,) class numbers; a case without a label (-1) counts 0. gamma = 0 is the
-    cross-entropy.
+    cross-entropy. ``weights`` are the K factors w, Lin's alpha; without them all are 1.
     """
     log_p = functional.log_softmax(logits, dim=1).gather(1, target.clamp(min=0)[:, None]).squeeze(1)  # (B,)
     missing = 1 - log_p.exp()
     if gamma < 1:  # its slope has no end at 0
         missing = missing.clamp(min=1e-6)
     losses = -(missing**gamma) * log_p
+    if weights:
+        losses = losses * torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)[target.clamp(min=0)]
     return (losses * (target >= 0)).mean()
 
 
@@ -166,14 +168,22 @@ def identity_plan(mask: Tensor) -> Tensor:
 
 
 def total_loss(
-    focal: Tensor, distillation: Tensor | None, graph: Mapping[str, Tensor], alpha: float, weight: float
+    focal: Tensor,
+    distillation: Tensor | None,
+    graph: Mapping[str, Tensor],
+    alpha: float,
+    weight: float,
+    focal_weight: float | None = None,
 ) -> dict[str, Tensor]:
     """R20: (1 - alpha) L_focal + alpha L_KD + lambda_g L_RGD, as named terms; their sum is the loss.
 
-    Without a distillation term the focal loss has weight 1: there is nothing to share it with. ``graph`` has the terms
-    of R18.
+    Without a distillation term the focal loss has weight 1: there is nothing to share it with. A ``focal_weight``
+    stands in place of both; with 1 for it, ``alpha`` and ``weight`` this is the published code's sum. ``graph`` has the
+    terms of R18.
     """
-    terms = {"focal": focal if distillation is None else (1 - alpha) * focal}
+    if focal_weight is None:
+        focal_weight = 1.0 if distillation is None else 1 - alpha
+    terms = {"focal": focal_weight * focal}
     if distillation is not None:
         terms["logits"] = alpha * distillation
     return {**terms, **{name: weight * term for name, term in graph.items()}}

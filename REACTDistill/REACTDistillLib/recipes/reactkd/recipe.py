@@ -60,6 +60,11 @@ class ReactKD:
         chosen = {**defaults, "network": {}, **settings}
         preparation = Preparation(classes=tuple(classes), **chosen)
         curriculum = _curriculum(preparation)
+        if curriculum and len(curriculum.class_weights) not in (0, len(classes)):
+            raise ValueError(
+                f'"class_weights" has {len(curriculum.class_weights)} numbers for the {len(classes)} classes '
+                f"{', '.join(classes)}; give one for each, in this order."
+            )
         check_rules({**preparation.intensity, **(curriculum.privileged if curriculum else {})})
         for kind, names in (
             ("sequence", preparation.sequences["required"]),
@@ -114,7 +119,8 @@ class ReactKD:
         if curriculum is None:
             return [Stage("student", [Update("student", _student_parameters, _supervised_loss)])]
         share = curriculum.teacher_share
-        teach = Update("teachers", _teacher_parameters, _teacher_loss, rate=curriculum.teacher_rate)
+        loss = partial(_teacher_loss, curriculum)
+        teach = Update("teachers", _teacher_parameters, loss, rate=curriculum.teacher_rate)
         learn = Update("student", partial(_taught_parameters, curriculum), partial(_student_loss, curriculum))
         student = Stage(
             name="student",
@@ -230,19 +236,19 @@ def _supervised_loss(networks: Networks, batch: Batch) -> dict[str, torch.Tensor
     return {"focal": focal_loss(output.logits, batch["label"])}
 
 
-def _teacher_loss(networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
+def _teacher_loss(curriculum: Curriculum, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
     """Both teachers learn the grade; the dose-aware one from a dose drawn anew for each case."""
     output = _taught(networks, batch)
     return {
-        "structure_function": focal_loss(output.structure_function, batch["label"]),
-        "dose_aware": focal_loss(output.dose_aware, batch["label"]),
+        name: focal_loss(logits, batch["label"], weights=curriculum.class_weights)
+        for name, logits in (("structure_function", output.structure_function), ("dose_aware", output.dose_aware))
     }
 
 
 def _student_loss(curriculum: Curriculum, networks: Networks, batch: Batch) -> dict[str, torch.Tensor]:
     """R20 with R19 of both teachers and R18; what the teachers say stands in the batch."""
     output = networks["student"](batch["image"], batch["pools"], batch["present"])
-    focal = focal_loss(output.logits, batch["label"], curriculum.focal_gamma)
+    focal = focal_loss(output.logits, batch["label"], curriculum.focal_gamma, curriculum.class_weights)
     ramp = ramp_up(float(batch["progress"]), curriculum.ramp)
     divergence, graph = None, {}
     if curriculum.distills_logits:
@@ -252,7 +258,8 @@ def _student_loss(curriculum: Curriculum, networks: Networks, batch: Batch) -> d
     if curriculum.distills_graph:
         own = region_nodes(output.features, batch["nodes"])
         graph = graph_terms(own, Nodes(batch["taught_nodes"], batch["taught_mask"]), curriculum.graph)
-    return total_loss(focal, divergence, graph, curriculum.alpha * ramp, curriculum.graph_weight * ramp)
+    alpha, weight = curriculum.alpha * ramp, curriculum.graph_weight * ramp
+    return total_loss(focal, divergence, graph, alpha, weight, curriculum.focal_weight)
 
 
 def _say(networks: Networks, sample: Batch) -> Batch:
