@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +12,7 @@ from .atomic import write_file
 from .case import Case
 from .casefiles import case_from_folder, sequences_in_folder
 from .cohort import Cohort
+from .csvtable import csv_table
 from .errors import sentence_of, without_paths
 from .finding import NOT_A_MEDICAL_DEVICE
 from .predict import predict
@@ -149,13 +148,11 @@ def _answered(case: BatchCase, student: Student, folder: Path) -> BatchRow:
 
 def _write_table(rows: Sequence[BatchRow], card: Card, path: Path) -> None:
     columns, values_of = _GRADES if card.task == "grade" else _VOLUMES
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(["case", "folder", *columns(card.classes), "problem", "notice"])
-    for row in rows:
-        values = values_of(row, card.classes)
-        table.writerow([row.identifier, row.folder, *values, row.problem, f"{NOT_A_MEDICAL_DEVICE} {card.limitations}"])
-    write_file(path, text.getvalue().encode())
+    lines = ([row.identifier, row.folder, *values_of(row, card.classes), row.problem] for row in rows)
+    table = csv_table(
+        ("case", "folder", *columns(card.classes), "problem"), lines, f"{NOT_A_MEDICAL_DEVICE} {card.limitations}"
+    )
+    write_file(path, table)
 
 
 def _grade_values(row: BatchRow, classes: Sequence[str]) -> list[str | float]:

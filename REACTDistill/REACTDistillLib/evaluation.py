@@ -49,6 +49,18 @@ class StudentEvaluation:
         """What stands in small print below each figure."""
         return f"{'Synthetic patients. ' if self.cohort.synthetic else ''}{NOT_A_MEDICAL_DEVICE}"
 
+    def described(self) -> dict[str, Any]:
+        """What was judged on what, as JSON values: the head of ``scores.json``."""
+        card, cohort = self.card, self.cohort
+        student = ("name", "version", "recipe", "tensors_sha256")
+        return {
+            "format": 1,
+            "notices": self.notices(),
+            "synthetic": self.is_synthetic,
+            "student": {**{name: getattr(card, name) for name in student}, "card_sha256": card.sha256},
+            "cohort": {"name": cohort.name, "sha256": cohort.sha256, "synthetic": cohort.synthetic},
+        }
+
     def notices(self) -> list[str]:
         """Every sentence that must stand beside the numbers."""
         synthetic = ["The cases are synthetic patients: no patient was examined."] if self.cohort.synthetic else []

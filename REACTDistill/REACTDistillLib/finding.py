@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from . import __version__
 from .atomic import new_folder
+from .csvtable import Row, csv_table
 from .files import read_volume, write_volume
 from .geometry import are_voxels_of, box_within, resample
 from .graph import RegionGraph
@@ -240,17 +240,16 @@ def _is_ours(name: str) -> bool:
 
 
 def _write_probabilities(probabilities: Mapping[str, float], path: Path, notice: str) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["class", "probability", "notice"])
-        rows.writerows([name, probability, notice] for name, probability in probabilities.items())
+    path.write_bytes(csv_table(("class", "probability"), probabilities.items(), notice))
 
 
 def _write_regions(graph: RegionGraph, path: Path, notice: str) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["region", "kind", "volume_ml", "r_mm", "a_mm", "s_mm", "importance", "notice"])
-        for index, name in enumerate(graph.names):
-            place = [round(float(x), 2) for x in graph.centroids_ras[index]]
-            volume, importance = float(graph.volumes_ml[index]), float(graph.importance[index])
-            rows.writerow([name, graph.kinds[index], round(volume, 3), *place, round(importance, 4), notice])
+    columns = ("region", "kind", "volume_ml", "r_mm", "a_mm", "s_mm", "importance")
+    path.write_bytes(csv_table(columns, _region_rows(graph), notice))
+
+
+def _region_rows(graph: RegionGraph) -> Iterator[Row]:
+    for index, name in enumerate(graph.names):
+        place = [round(float(x), 2) for x in graph.centroids_ras[index]]
+        volume, importance = float(graph.volumes_ml[index]), float(graph.importance[index])
+        yield name, graph.kinds[index], round(volume, 3), *place, round(importance, 4)

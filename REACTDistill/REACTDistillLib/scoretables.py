@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import __version__
+from .csvtable import Row, cell, csv_table
 from .deletion import FRACTIONS, MOST, RANDOM, area_under
-from .finding import NOT_A_MEDICAL_DEVICE
 
 if TYPE_CHECKING:
     from .bootstrap import Scored
     from .evaluation import ConditionScores, Evaluation
-
-FORMAT = 1
-Row = Sequence[Any]
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> None:
@@ -31,26 +26,15 @@ def write_tables(evaluation: Evaluation, folder: Path) -> None:
     for name, (head, rows) in _tables(evaluation).items():
         listed = list(rows)
         if listed:
-            with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
-                csv.writer(stream).writerows([head, *listed])
+            (folder / f"{name}.csv").write_bytes(csv_table(head, listed, evaluation.figure_note))
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:
     """Return all scores with what they were made of, as JSON values."""
-    card, cohort, part, readings = evaluation.card, evaluation.cohort, evaluation.part, evaluation.readings
+    card, part, readings, about = evaluation.card, evaluation.part, evaluation.readings, evaluation.described()
     return {
-        "format": FORMAT,
-        "notices": evaluation.notices(),
-        "synthetic": evaluation.is_synthetic,
-        "student": {
-            "name": card.name,
-            "version": card.version,
-            "recipe": card.recipe,
-            "card_sha256": card.sha256,
-            "tensors_sha256": card.tensors_sha256,
-            "temperature": card.temperature,
-        },
-        "cohort": {"name": cohort.name, "sha256": cohort.sha256, "synthetic": cohort.synthetic},
+        **about,
+        "student": {**about["student"], "temperature": card.temperature},
         "part": {
             "name": part.name,
             "fold": part.fold,
@@ -115,7 +99,7 @@ def _tables(evaluation: Evaluation) -> dict[str, tuple[Row, Iterable[Row]]]:
     return {
         "scores": (("condition", "class", "score", "value", "low", "high"), _score_rows(evaluation)),
         "predictions": (
-            ("condition", "case", "label", "predicted_class", *classes, "notice"),
+            ("condition", "case", "label", "predicted_class", *classes),
             _prediction_rows(evaluation),
         ),
         "roc": (("class", "false_positive_rate", "true_positive_rate", "threshold"), _roc_rows(evaluation)),
@@ -141,7 +125,7 @@ def _prediction_rows(evaluation: Evaluation) -> Iterator[Row]:
     classes, readings = evaluation.card.classes, evaluation.readings
     for condition, scores in evaluation.conditions.items():
         for case, label, row in zip(readings.identifiers, readings.labels, scores.probabilities, strict=True):
-            yield condition, case, classes[label], classes[row.argmax()], *_rounded(row), NOT_A_MEDICAL_DEVICE
+            yield condition, case, classes[label], classes[row.argmax()], *_rounded(row)
 
 
 def _roc_rows(evaluation: Evaluation) -> Iterator[Row]:
@@ -178,5 +162,4 @@ def _tsne_rows(evaluation: Evaluation) -> Iterator[Row]:
 
 
 def _rounded(values: Iterable[float]) -> list[float | str]:
-    """Six decimals; nothing where there is no number."""
-    return ["" if math.isnan(value) else round(float(value), 6) for value in values]
+    return [cell(value) for value in values]

@@ -150,7 +150,7 @@ def _sliceAnnotations(
     actors += notes.orientationLetters(size, sliceToRas)
     actors += notes.legend(_segmentEntries(segmentation))
     if attention is not None:
-        actors += notes.colorBar(size, heatColors(), title="Attention", low="low", high="high")
+        actors += notes.colorBar(size, heatColors(), title="Heat map", low="low", high="high")
     if graphNode is not None:
         points = [(name, *view.toPixels(center)) for name, center in _regions(graphNode)]
         actors += _regionLabels([(name, x, y) for name, x, y, distance in points if distance < _NEAR_SLICE_MM])

@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__
-from ..finding import NOT_A_MEDICAL_DEVICE
+from ..csvtable import Row, cell, csv_table
 from ..segmentationscores import empty_rule
 from .scores import AURC_DEFINITION, SubsetTable, card_metrics, mean_of_cases, subset_name
 
 if TYPE_CHECKING:
     from .evaluation import SubsetEvaluation
 
-FORMAT = 1
-Row = Sequence[Any]
-
 
 def write_tables(evaluation: SubsetEvaluation, folder: Path) -> None:
     """Write ``scores.json``, ``cases.csv`` (each case, subset and region) and ``subsets.csv`` (means over cases)."""
     content = json.dumps(scores_of(evaluation), indent=1, allow_nan=False)
     (folder / "scores.json").write_text(content + "\n", encoding="utf-8")
-    scores = evaluation.readings.table
-    _write(folder / "cases.csv", ("case", "subset", "sequences", "region", "dice", "hd95_mm", "notice"), _cases(scores))
-    _write(folder / "subsets.csv", ("subset", "sequences", "region", "cases", "dice", "hd95_mm"), _subsets(scores))
+    scores, notice = evaluation.readings.table, evaluation.figure_note
+    columns = ("case", "subset", "sequences", "region", "dice", "hd95_mm")
+    (folder / "cases.csv").write_bytes(csv_table(columns, _cases(scores), notice))
+    columns = ("subset", "sequences", "region", "cases", "dice", "hd95_mm")
+    (folder / "subsets.csv").write_bytes(csv_table(columns, _subsets(scores), notice))
 
 
 def scores_of(evaluation: SubsetEvaluation) -> dict[str, Any]:
     """Return all scores with what they were made of, as JSON values; null stands where nothing was measured."""
-    card, cohort, part, readings = evaluation.card, evaluation.cohort, evaluation.part, evaluation.readings
-    config = evaluation.config
+    part, readings, config = evaluation.part, evaluation.readings, evaluation.config
     return {
-        "format": FORMAT,
+        **evaluation.described(),
         "task": "segment",
-        "notices": evaluation.notices(),
-        "synthetic": evaluation.is_synthetic,
-        "student": {
-            "name": card.name,
-            "version": card.version,
-            "recipe": card.recipe,
-            "card_sha256": card.sha256,
-            "tensors_sha256": card.tensors_sha256,
-        },
-        "cohort": {"name": cohort.name, "sha256": cohort.sha256, "synthetic": cohort.synthetic},
         "part": {"name": part.name, "fold": part.fold, "held_out": part.held_out},
         "cases": list(readings.table.cases),
         "patients": len(set(readings.table.patients)),
@@ -83,7 +70,7 @@ def _cases(scores: SubsetTable) -> Iterator[Row]:
     for case, subset, region in np.argwhere(np.isfinite(scores.dice)).tolist():
         names, place = scores.subsets[subset], (case, subset, region)
         what = scores.cases[case], subset_name(names), len(names), scores.regions[region]
-        yield *what, _cell(float(scores.dice[place])), _cell(float(scores.hd95_mm[place])), NOT_A_MEDICAL_DEVICE
+        yield *what, cell(float(scores.dice[place])), cell(float(scores.hd95_mm[place]))
 
 
 def _subsets(scores: SubsetTable) -> Iterator[Row]:
@@ -91,18 +78,9 @@ def _subsets(scores: SubsetTable) -> Iterator[Row]:
     dice, hd95 = mean_of_cases(scores.dice), mean_of_cases(scores.hd95_mm)
     for s, r in np.argwhere(counts).tolist():
         names, place = scores.subsets[s], (s, r)
-        numbers = [_cell(dice[place].item()), _cell(hd95[place].item())]
+        numbers = [cell(dice[place].item()), cell(hd95[place].item())]
         yield subset_name(names), len(names), scores.regions[r], int(counts[place]), *numbers
-
-
-def _write(path: Path, head: Row, rows: Iterable[Row]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([head, *rows])
 
 
 def _or_none(value: float) -> float | None:
     return round(float(value), 6) if math.isfinite(value) else None
-
-
-def _cell(value: float) -> float | str:
-    return "" if math.isnan(value) else round(float(value), 6)
