@@ -22,7 +22,7 @@ test: $(READY)
 	$(RUN) -m mypy
 	$(RUN) -m pytest
 
-# Distills both demo students on synthetic patients into Resources/Students; about half an hour on two cores.
+# Distills both demo students on synthetic patients into Resources/Students; about 40 minutes on two cores.
 students: $(READY)
 	$(RUN) Testing/benchmarks/make_students.py
 

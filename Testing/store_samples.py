@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from REACTDistillLib import shipped
 from REACTDistillLib.store import StudentStore
+from REACTDistillLib.student import read_card
 from student_samples import draft
 
 Make = Callable[..., Path]
+DEMO_VERSION = read_card(shipped.demo_student("grade")).version
+DEMO = f"Grade demo student {DEMO_VERSION}"
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def test_the_user_chooses_another_liver_and_no_tumor(host, panel, phantom) -> No
 def test_what_the_student_needs_and_its_scores_are_shown(panel) -> None:
     text = panel.ui.studentNeedsLabel.text
     assert "Needs: ct, liver" in text
-    assert "macro auc 0.5" in text
+    assert "macro AUC 0.5" in text
 
 
 def test_parameters_and_result_survive_saving_and_loading_the_scene(host, panel, phantom, tmp_path) -> None:

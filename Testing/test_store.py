@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from REACTDistillLib import shipped
 from REACTDistillLib.store import StudentEntry, StudentStore
-from store_samples import Make, damaged, make, store
+from store_samples import DEMO, Make, damaged, make, store
 
 MODULE = Path(__file__).resolve().parents[1] / "REACTDistill"
 __all__ = ["make", "store"]  # fixtures
@@ -61,7 +61,7 @@ def test_shipped_students_come_first_then_names_and_versions_then_what_cannot_be
     (store.folder / "a.safetensors").write_bytes(b"")
     (store.folder / "notes.txt").touch()
     titles = [entry.title for entry in store.entries()]
-    assert titles == ["Grade demo student 0.2.0", "Alpha 1", "beta 1", "beta 2", "a.safetensors"]
+    assert titles == [DEMO, "Alpha 1", "beta 1", "beta 2", "a.safetensors"]
     assert store.entries()[-1].problem == '"a.safetensors" is empty, expected a student file.'
     assert store.entries()[-1].key == ""
 
@@ -109,7 +109,7 @@ def test_students_are_listed_without_torch_and_without_safetensors(store: Studen
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=MODULE)
     listed, sentence = result.stdout.splitlines()
-    assert listed == "['Grade demo student 0.2.0', 'Segment demo student 0.1.0', 'Mine 2']"
+    assert listed == f"['{DEMO}', 'Segment demo student 0.1.0', 'Mine 2']"
     assert sentence == (
         f'"{added(store)[0].path.name}" cannot be checked without the Python package "safetensors": '
         "install that package first."
@@ -144,8 +144,7 @@ def test_a_student_that_is_here_already_is_refused(store: StudentStore, make: Ma
     assert len(files(store)) == 1
     demo = store.demo("grade")
     assert refusal(lambda: store.add(demo.path)) == (
-        '"grade_demo.safetensors" is here already: its student "Grade demo student 0.2.0" ships with the extension, '
-        "choose it."
+        f'"grade_demo.safetensors" is here already: its student "{DEMO}" ships with the extension, choose it.'
     )
 
 
@@ -242,7 +241,7 @@ def test_an_added_student_can_be_removed_also_when_its_file_is_gone(store: Stude
 def test_a_shipped_student_is_never_removed(store: StudentStore) -> None:
     demo = store.demo("grade")
     assert refusal(lambda: store.remove(demo)) == (
-        '"Grade demo student 0.2.0" was not added by a user and cannot be removed; only added students can.'
+        f'"{DEMO}" was not added by a user and cannot be removed; only added students can.'
     )
     assert demo.path.exists()
 

@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).parent / "host"))
 
 from hostpanel import host, mainWindow
 from REACTDistillLib import shipped
-from store_samples import Make, make, store
+from store_samples import DEMO, Make, make, store
 
 __all__ = ["host", "mainWindow", "make", "store"]  # fixtures
 
@@ -56,7 +56,7 @@ def texts(combo: Any) -> list[str]:
 def test_the_demo_student_is_chosen_by_an_empty_key_and_by_its_own(combo, choice, store, chosen) -> None:
     for key in ("", store.demo("grade").key):
         choice.show(key)
-        assert (texts(combo), combo.currentIndex) == (["Grade demo student 0.2.0"], 0)
+        assert (texts(combo), combo.currentIndex) == ([DEMO], 0)
         assert choice.entryOf(key) == store.demo("grade")
         assert choice.whyNot(key) == ""
     assert chosen == []
@@ -65,7 +65,7 @@ def test_the_demo_student_is_chosen_by_an_empty_key_and_by_its_own(combo, choice
 def test_the_user_chooses_an_added_student_and_comes_back(combo, choice, store, chosen, make: Make) -> None:
     key = store.add(make()).key
     choice.show("")
-    assert texts(combo) == ["Grade demo student 0.2.0", "Mine 2"]
+    assert texts(combo) == [DEMO, "Mine 2"]
     combo.currentIndex = 1
     combo.currentIndex = 0
     assert chosen == [key, ""]
@@ -99,7 +99,7 @@ def test_a_student_that_is_not_installed_is_shown_as_such_and_kept(combo, choice
     assert chosen == []
     store.add(path)
     choice.refresh()
-    assert texts(combo) == ["Grade demo student 0.2.0", "Mine 2"]
+    assert texts(combo) == [DEMO, "Mine 2"]
     assert combo.currentText == "Mine 2"
     assert choice.whyNot(key) == ""
     assert chosen == []
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_no_choice(combo, choice, store) -> None:
     store.make_folder()
     (store.folder / "broken.safetensors").write_bytes(b"")
     choice.show("")
-    assert texts(combo) == ["Grade demo student 0.2.0"]
+    assert texts(combo) == [DEMO]
 
 
 def test_without_a_shipped_student_the_panel_says_so(combo, choice, chosen, monkeypatch) -> None:

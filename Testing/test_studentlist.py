@@ -18,7 +18,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.append(str(Path(__file__).parent / "host"))
 
 from hostpanel import host, mainWindow
-from store_samples import Make, damaged, make, store
+from store_samples import DEMO, DEMO_VERSION, Make, damaged, make, store
 
 __all__ = ["host", "mainWindow", "make", "store"]  # fixtures
 
@@ -90,7 +90,7 @@ def test_a_shipped_student_is_listed_with_everything_its_card_says(section: Sect
     row = [section.cell(0, column).text() for column in range(8)]
     key = store.demo("grade").key
     scores = row.pop(4)
-    assert row == ["Grade demo student", "0.2.0", "grade", "ct", "Apache-2.0", key[:12], "shipped"]
+    assert row == ["Grade demo student", DEMO_VERSION, "grade", "ct", "Apache-2.0", key[:12], "shipped"]
     metrics = store.demo("grade").card.metrics["ct"]
     assert scores.startswith(f"ct: accuracy {metrics['accuracy']:.3g}, ")
     assert scores.endswith(f" ({metrics['cases']:.0f} cases)")
@@ -110,7 +110,7 @@ def test_optional_sequences_stand_in_parentheses(section: Section, make: Make) -
 def test_the_card_of_the_selected_student_is_shown_whole(section: Section, store, make: Make) -> None:
     demo = store.demo("grade")
     for words in (
-        "Grade demo student 0.2.0",
+        DEMO,
         "well, moderate, poor",
         "ct, liver (optional: tumor)",
         f"{demo.card.training['cases']} cases",
@@ -260,7 +260,7 @@ def test_reliability_is_the_scores_and_a_warning_for_students_that_know_no_patie
 
     metrics = {"ct": {"accuracy": 0.663, "cases": 104, "macro_auc": 0.796, "macro_f1": 0.639}}
     card = replace(store.demo("grade").card, metrics=metrics)
-    scores = "Scores of the student: ct: accuracy 0.663, macro auc 0.796, macro f1 0.639 (104 cases)."
+    scores = "Scores of the student: ct: accuracy 0.663, macro AUC 0.796, macro F1 0.639 (104 cases)."
     warning = "It was trained on synthetic images only: for a patient its scores mean nothing."
     assert reliabilityText(card) == f"{scores}<br>{warning}"
     real = replace(card, training={**card.training, "synthetic": False}, metrics={})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _MOST_SUBSETS = 3
 _GIGABYTE = 1e9
 _CASES = "cases"  # the metric that says how many cases the others rest on
+_WRITTEN = {"auc": "AUC", "f1": "F1", "dice": "Dice"}  # words in the names of metrics that are not written small
 
 
 def cardAsRichText(card: Card) -> str:
@@ -76,10 +77,14 @@ def scoresText(card: Card) -> str:
 
 
 def _scoresOfSubset(subset: str, values: Mapping[str, float]) -> str:
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in values.items() if name != _CASES)
+    numbers = ", ".join(f"{_metricText(name)} {value:.3g}" for name, value in values.items() if name != _CASES)
     if _CASES not in values:
         return f"{subset}: {numbers}"
     return _("{subset}: {scores} ({cases} cases)").format(subset=subset, scores=numbers, cases=round(values[_CASES]))
+
+
+def _metricText(name: str) -> str:
+    return " ".join(_WRITTEN.get(word, word) for word in name.split("_"))
 
 
 def _trainingText(card: Card) -> str:

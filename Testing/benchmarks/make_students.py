@@ -22,9 +22,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _RATIO = {"kind": "organ_ratio"}
 GRADE_DEMO = TrainingConfig(
     name="Grade demo student",
-    version="0.2.0",
+    version="0.3.0",
     epochs=12,
-    steps_per_epoch=40,
+    steps_per_epoch=200,
+    batch_size=4,
     learning_rate=3e-3,
     settings={
         "grid_shape_kji": [48, 64, 64],
@@ -32,8 +33,11 @@ GRADE_DEMO = TrainingConfig(
         "network": {"stem_stride": [2, 2, 2], "channels": [16, 32], "strides": [1], "pooling": "regions"},
         "training": {
             "privileged": {"pet_fdg": _RATIO, "pet_acetate": _RATIO},
-            "teacher": {**SMALL_TEACHER, "normalize": True, "patch_kji": [4, 4, 4]},  # as that of the shipped file
-            "teacher_share": 0.25,
+            "teacher": {**SMALL_TEACHER, "patch_kji": [4, 4, 4]},
+            "teacher_share": 0.167,  # 2 of 12 epochs
+            "teacher_rate": 1.0,
+            "graph_weight": 0.3,
+            "doses": [5e4, 1e3, 5e2],
             "student_dose": 0.3,
         },
     },
@@ -66,7 +70,7 @@ class Demo:
 
 
 DEMOS = {
-    "grade": Demo(GRADE_DEMO, "liver", 300, (48, 48, 48)),
+    "grade": Demo(GRADE_DEMO, "liver", 600, (48, 48, 48)),
     "segment": Demo(SEGMENT_DEMO, "brain", 150, (64, 64, 64)),
 }
 
