@@ -223,7 +223,26 @@ def test_a_color_table_that_the_user_chose_for_a_map_stays(scene) -> None:
     steps = showSegmentationInSteps(finding(node), node, given=GIVEN, output=first.segmentation, earlier=first)
     result_of(steps)
     assert scene.IsNodePresent(chosen)
-    assert scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode") == tables - 2  # those of TC and ET are gone
+    assert scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode") == tables - 3  # those that were made are gone
+
+
+def test_a_table_in_which_the_user_shows_an_image_stays(scene) -> None:
+    from REACTDistillLib.steps import result_of
+    from REACTDistillScene.tumorresults import showSegmentation, showSegmentationInSteps
+
+    node = imageNode()
+    first = showSegmentation(finding(node, maps=True), node, given=GIVEN)
+    node.CreateDefaultDisplayNodes()
+    own = first.probabilityMaps["WT"].GetDisplayNode().GetColorNode()
+    node.GetDisplayNode().SetAndObserveColorNodeID(own.GetID())
+    tables = scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode")
+    said = finding(node, maps=True)
+    steps = showSegmentationInSteps(said, node, given=GIVEN, output=first.segmentation, earlier=first)
+    again = result_of(steps)
+    assert node.GetDisplayNode().GetColorNode() is own
+    assert scene.GetNumberOfNodesByClass("vtkMRMLColorTableNode") == tables + 1
+    names = [one.GetName() for one in again.probabilityMaps.values()]
+    assert names == [f"{first.segmentation.GetName()} {region} probability" for region in again.probabilityMaps]
 
 
 def test_an_empty_region_is_an_empty_segment_and_counts_as_untouched(scene) -> None:

@@ -52,6 +52,15 @@ def test_while_it_runs_apply_is_cancel_and_cancel_leaves_nothing(host, panel, ph
     assert set(childProcesses()) <= {bar.worker.processGroup}  # warm for the next run, or none
 
 
+def test_a_script_may_apply_a_panel_while_the_user_is_elsewhere(host, panel, phantom, driven) -> None:
+    panel.exit()
+    run(host, panel)
+    assert panel.panel.bar.status.startswith("Done in ")
+    panel.enter()
+    host.processEvents()
+    assert driven.resultOf(panel) is not None
+
+
 def test_cancel_while_the_student_is_asked_drops_a_result_that_comes_too_late(host, panel, phantom) -> None:
     before = contents()
     cancelAtStage(panel, "student")

@@ -231,11 +231,7 @@ def test_a_ct_that_is_removed_while_its_result_is_shown_leaves_no_result(host, p
     import slicer
     from REACTDistillScene import results
 
-    def removeCT(name):
-        slicer.mrmlScene.RemoveNode(phantom[0])
-        return results.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", name)
-
-    monkeypatch.setattr(results, "addGraphColors", removeCT)
+    monkeypatch.setattr(results, "showInOwnColors", lambda node, colors: slicer.mrmlScene.RemoveNode(phantom[0]))
     run(host, panel)
     assert panel.panel.bar.status == "The CT was removed while its result was shown, so the result was dropped."
     assert [n.GetName() for n in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")] == []

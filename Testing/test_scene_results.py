@@ -13,6 +13,7 @@ import slicer
 from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Box, Volume
 from REACTDistillScene import layers
+from REACTDistillScene.colors import ownColors
 from REACTDistillScene.gradeparameters import nodesOfResult
 from REACTDistillScene.graphmodel import importanceShares, strongestEdges
 from REACTDistillScene.results import removeFinding, showFinding, showFindingInSteps
@@ -221,6 +222,19 @@ def test_a_color_table_that_the_user_chose_is_neither_marked_nor_removed_nor_joi
     assert not slicer.mrmlScene.IsNodePresent(nodes.graphColors)
 
 
+def test_colors_that_were_removed_are_made_again():
+    ct = ct_node()
+    finding, _ = finding_of(ct)
+    nodes = showFinding(finding, ct)
+    for colors in (nodes.attentionColors, nodes.graphColors):
+        slicer.mrmlScene.RemoveNode(colors)
+    again = result_of(showFindingInSteps(finding, ct, earlier=nodes))
+    for node, colors in ((again.attention, again.attentionColors), (again.graph, again.graphColors)):
+        assert slicer.mrmlScene.IsNodePresent(colors)
+        assert node.GetDisplayNode().GetColorNode() is colors
+        assert ownColors(node) is colors
+
+
 def test_a_finding_without_map_and_graph_is_a_table():
     ct = ct_node()
     nodes = showFinding(scene_samples.finding(None, None), ct)
@@ -287,6 +301,35 @@ def test_the_layers_come_back_as_they_were(monkeypatch):
     assert red.GetBackgroundVolumeID() == ct.GetID()
     assert red.GetForegroundVolumeID() is None
     assert red.GetForegroundOpacity() == 0.25
+
+
+def test_a_map_that_another_panel_shows_stays_and_is_nothing_to_come_back_to(monkeypatch):
+    ct, other = ct_node(), ct_node()
+    other.SetName("Image of the other panel")
+    first, second = (showFinding(finding_of(ct)[0], ct).attention for _ in range(2))
+    manager = Manager()
+    red = manager.composites["Red"]
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: manager)
+    replacedByFirst = layers.showInSlices(first, ct)
+    replacedBySecond = layers.showInSlices(second, other)
+    layers.restoreSlices(replacedByFirst)
+    assert (red.GetForegroundVolumeID(), red.GetBackgroundVolumeID()) == (second.GetID(), other.GetID())
+    layers.restoreSlices(replacedBySecond)
+    assert (red.GetForegroundVolumeID(), red.GetBackgroundVolumeID()) == (None, ct.GetID())
+
+
+def test_what_was_shown_before_outlives_another_opacity_and_the_next_heat_map(monkeypatch):
+    ct, pet = ct_node(), ct_node()
+    first, second = (showFinding(finding_of(ct)[0], ct).attention for _ in range(2))
+    manager = Manager()
+    red = manager.composites["Red"]
+    red.SetForegroundVolumeID(pet.GetID())
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: manager)
+    replaced = layers.showInSlices(first, ct)
+    red.SetForegroundOpacity(0.3)
+    replaced = layers.showInSlices(second, ct, earlier=replaced)
+    layers.restoreSlices(replaced)
+    assert red.GetForegroundVolumeID() == pet.GetID()
 
 
 def test_without_a_layout_manager_nothing_is_shown(monkeypatch):

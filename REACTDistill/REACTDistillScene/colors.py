@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .resultnodes import RESULT_ATTRIBUTE
 
+_ROLE = "REACTDistill.Colors"
 COLOR_COUNT = 256
 # Values below this share of the heat map are invisible, so that the CT is seen where the network saw nothing.
 _SILENT_BELOW = 0.10
@@ -69,14 +70,15 @@ def addAttentionColors(name: str) -> Any:
     return _addTable(name, [f"{value:.2f}" for value in share], _ramp(_HEAT_STOPS, share), _heatAlpha(share))
 
 
-def ownColors(node: Any) -> Any:
-    """The color table of ``addGraphColors`` or ``addAttentionColors`` in which a node is shown, or None.
+def showInOwnColors(node: Any, colors: Any) -> None:
+    """Show a node with a display node in a table made for it; it remembers which that is, also in a saved scene."""
+    node.SetNodeReferenceID(_ROLE, colors.GetID())
+    node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
 
-    The user may have chosen a table of the application, which is not ours to change or to remove.
-    """
-    display = None if node is None else node.GetDisplayNode()
-    colors = None if display is None else display.GetColorNode()
-    return colors if colors is not None and colors.GetAttribute(RESULT_ATTRIBUTE) else None
+
+def ownColors(node: Any) -> Any:
+    """The table that was made for a node, or None where it is gone; the user may show the node in another one."""
+    return None if node is None else node.GetNodeReference(_ROLE)
 
 
 def _addTable(name: str, names: list[str], rgb: NDArray[np.uint8], alpha: NDArray[np.float64]) -> Any:

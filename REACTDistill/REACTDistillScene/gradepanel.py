@@ -194,7 +194,7 @@ class GradePanel(StudentPanel):
         return GradeWork(self._inputs(), self._onGraded, earlier=earlier, unchanged=unchanged, known=known)
 
     def _inputs(self) -> GradeInputs:
-        return inputsOf(self.parameters, self._studentPath(), self.device.device)
+        return inputsOf(self._currentParameters(), self._studentPath(), self.device.device)
 
     def _onGraded(self, work: GradeWork, finding: Any, nodes: FindingNodes) -> None:
         parameters = self._currentParameters()

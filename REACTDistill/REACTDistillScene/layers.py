@@ -45,8 +45,11 @@ def showInSlices(
         slicer.util.setSliceViewerLayers(
             background=ctVolume, foreground=attentionNode, foregroundOpacity=opacity, label=None
         )
-    kept = {name: one.before for name, one in (earlier or {}).items() if now.get(name) == one.shown}
-    return {name: Replaced(kept.get(name, now[name]), _layersOf(composite)) for name, composite in composites.items()}
+    kept = {
+        name: one.before for name, one in (earlier or {}).items() if name in now and _stillShows(now[name], one.shown)
+    }
+    before = {name: kept.get(name, _withoutHeatMap(layers)) for name, layers in now.items()}
+    return {name: Replaced(before[name], _layersOf(composite)) for name, composite in composites.items()}
 
 
 def jumpToStrongest(attentionNode: Any) -> None:
@@ -68,12 +71,12 @@ def restoreSlices(replaced: dict[str, Replaced]) -> None:
         if name not in replaced:
             continue
         now, (before, shown) = _layersOf(composite), replaced[name]
-        if now.background == shown.background:
+        if _isUnchanged(now.background, shown.background):
             composite.SetBackgroundVolumeID(_idIfPresent(before.background))
-        if now.foreground == shown.foreground:
+        if _isUnchanged(now.foreground, shown.foreground):
             composite.SetForegroundVolumeID(_idIfPresent(before.foreground))
             composite.SetForegroundOpacity(before.foregroundOpacity)
-        if now.label == shown.label:
+        if _isUnchanged(now.label, shown.label):
             composite.SetLabelVolumeID(_idIfPresent(before.label))
 
 
@@ -115,14 +118,30 @@ def _compositeNodes() -> dict[str, Any]:
 
 
 def _layersOf(composite: Any) -> Layers:
-    foreground = slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID() or "")
-    isAttention = foreground is not None and foreground.GetAttribute(ATTENTION_ATTRIBUTE)
     return Layers(
         composite.GetBackgroundVolumeID(),
-        None if isAttention else composite.GetForegroundVolumeID(),
+        composite.GetForegroundVolumeID(),
         composite.GetForegroundOpacity(),
         composite.GetLabelVolumeID(),
     )
+
+
+def _withoutHeatMap(layers: Layers) -> Layers:
+    """A heat map, of this panel or of another, is nothing to come back to."""
+    foreground = slicer.mrmlScene.GetNodeByID(layers.foreground or "")
+    isHeatMap = foreground is not None and foreground.GetAttribute(ATTENTION_ATTRIBUTE)
+    return layers._replace(foreground=None) if isHeatMap else layers
+
+
+def _stillShows(now: Layers, shown: Layers) -> bool:
+    """True when the volumes are those that were shown; the opacity may be another."""
+    pairs = zip(now._replace(foregroundOpacity=0.0), shown._replace(foregroundOpacity=0.0), strict=True)
+    return all(_isUnchanged(one, other) for one, other in pairs)
+
+
+def _isUnchanged(now: Any, shown: Any) -> bool:
+    """True for a layer that nobody but the scene has changed, which empties the layers of a volume that goes."""
+    return now == shown or (now is None and _idIfPresent(shown) is None)
 
 
 def _idIfPresent(identifier: str | None) -> str | None:

@@ -26,15 +26,23 @@ def markResult(node: Any, finding: Finding) -> None:
 def removeWithOwned(node: Any) -> None:
     """Remove a node with its item, display and storage nodes; one that has gone already is no error.
 
-    A volume first leaves the slice views, where the application would put another one in its place.
+    A volume first leaves the slice views, where the application would put another one in its place. A color table in
+    which something else is shown by now stays.
     """
-    if not slicer.mrmlScene.IsNodePresent(node):
+    if not slicer.mrmlScene.IsNodePresent(node) or _areColorsInUse(node):
         return
     if node.IsA("vtkMRMLVolumeNode"):
         takeOutOfSlices(node)
+    # The node first: while it is there, the application looks for its item. It then removes that itself.
+    for one in [node, *_displayNodes(node), *_storageNodes(node)]:
+        if slicer.mrmlScene.IsNodePresent(one):
+            slicer.mrmlScene.RemoveNode(one)
     removeItem(node)
-    for owned in [*_displayNodes(node), *_storageNodes(node), node]:
-        slicer.mrmlScene.RemoveNode(owned)
+
+
+def _areColorsInUse(node: Any) -> bool:
+    displays = slicer.util.getNodesByClass("vtkMRMLDisplayNode") if node.IsA("vtkMRMLColorNode") else []
+    return any(display.GetColorNodeID() == node.GetID() for display in displays)
 
 
 def _displayNodes(node: Any) -> list[Any]:

@@ -12,7 +12,7 @@ import slicer
 from numpy.typing import NDArray
 from REACTDistillLib.steps import result_of
 
-from .colors import addAttentionColors, addGraphColors
+from .colors import addAttentionColors, addGraphColors, showInOwnColors
 from .graphmodel import addGraphModel, graphPolyData
 from .hierarchy import placeBeside
 from .layers import ATTENTION_ATTRIBUTE
@@ -123,7 +123,10 @@ def _worldToLocal(finding: Finding, ctVolume: Any) -> NDArray[np.floating]:
 
 def _isReplaced(field: str, kept: Mapping[str, Any]) -> bool:
     """True for the colors of a node that the user shows in others: it needs none of ours."""
-    return field not in kept and {"attentionColors": "attention", "graphColors": "graph"}.get(field) in kept
+    owner = kept.get(_SHOWN_IN.get(field, ""))
+    display = None if owner is None else owner.GetDisplayNode()
+    hasLostTable = display is not None and display.GetColorNode() is None
+    return owner is not None and field not in kept and not hasLostTable
 
 
 def _isPartOf(finding: Finding, field: str) -> bool:
@@ -136,10 +139,28 @@ def _makeNode(className: str) -> Make:
     return lambda name, nodes: slicer.mrmlScene.AddNewNodeByClass(className, name)
 
 
+def _makeColors(field: str, add: Callable[[str], Any]) -> Make:
+    def make(name: str, nodes: Mapping[str, Any]) -> Any:
+        colors, owner = add(name), nodes.get(_SHOWN_IN[field])
+        if owner is not None:  # it has lost its table
+            showInOwnColors(owner, colors)
+        return colors
+
+    return make
+
+
 def _makeAttention(name: str, nodes: Mapping[str, Any]) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetAttribute(ATTENTION_ATTRIBUTE, "1")
-    setDisplay(node, displayRange=(0.0, 1.0), colorNodeId=nodes["attentionColors"].GetID())
+    colors = nodes["attentionColors"]
+    setDisplay(node, displayRange=(0.0, 1.0), colorNodeId=colors.GetID())
+    showInOwnColors(node, colors)
+    return node
+
+
+def _makeGraph(name: str, nodes: Mapping[str, Any]) -> Any:
+    node = addGraphModel(name, nodes["graphColors"])
+    showInOwnColors(node, nodes["graphColors"])
     return node
 
 
@@ -176,12 +197,14 @@ def _leave(*anything: Any) -> None:
     """Colors do not depend on the Finding."""
 
 
+# Which node a table of colors is made for.
+_SHOWN_IN = {"attentionColors": "attention", "graphColors": "graph"}
 # Field of FindingNodes, ending of the name, how the node is made and how it is brought up to date, in this order.
 _PARTS: tuple[tuple[str, str, Make, Update], ...] = (
-    ("attentionColors", " attention colors", lambda name, nodes: addAttentionColors(name), _leave),
+    ("attentionColors", " attention colors", _makeColors("attentionColors", addAttentionColors), _leave),
     ("attention", " attention", _makeAttention, _updateAttention),
-    ("graphColors", " graph colors", lambda name, nodes: addGraphColors(name), _leave),
-    ("graph", " graph", lambda name, nodes: addGraphModel(name, nodes["graphColors"]), _updateGraph),
+    ("graphColors", " graph colors", _makeColors("graphColors", addGraphColors), _leave),
+    ("graph", " graph", _makeGraph, _updateGraph),
     ("regionTable", " regions", _makeNode("vtkMRMLTableNode"), _updateRegionTable),
     ("table", "", _makeNode("vtkMRMLTableNode"), _updateTable),
 )

@@ -80,9 +80,10 @@ class StudentPanel:
         return not whyNot
 
     def _studentPath(self) -> Path:
-        entry = self.students.entryOf(self.parameters.student)
+        student = self._currentParameters().student
+        entry = self.students.entryOf(student)
         if entry is None:
-            raise ValueError(self.students.whyNot(self.parameters.student))
+            raise ValueError(self.students.whyNot(student))
         return entry.path
 
     def _cardTextOf(self, tensorsSha256: str, textOf: Callable[[Any], str]) -> str:

@@ -127,7 +127,7 @@ class TumorPanel(StudentPanel):
     # Works
 
     def _work(self) -> SegmentWork:
-        parameters = self.parameters
+        parameters = self._currentParameters()
         return SegmentWork(
             SegmentInputs(
                 chosenVolumes(parameters),

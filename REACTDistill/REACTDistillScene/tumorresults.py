@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from REACTDistillLib.steps import result_of
 from REACTDistillLib.volume import Grid, Volume
 
-from .colors import addAttentionColors, ownColors
+from .colors import addAttentionColors, ownColors, showInOwnColors
 from .hierarchy import placeBeside
 from .layers import ATTENTION_ATTRIBUTE
 from .resultnodes import RESULT_ATTRIBUTE, markResult, removeWithOwned
@@ -78,7 +78,8 @@ def showSegmentationInSteps(
         masks = {region: _movedVolume(mask, moved) for region, mask in said.masks.items()}
         fresh = yield from tumorSegmentationInSteps(masks, referenceNode, name=name)
         for region, volume in (said.probability_maps or {}).items():
-            maps[region] = _mapNode(f"{fresh.GetName()} {region}", _movedVolume(volume, moved), referenceNode)
+            shown = output if _isReplaced(output) else fresh
+            maps[region] = _mapNode(f"{shown.GetName()} {region}", _movedVolume(volume, moved), referenceNode)
             yield
         # From here on without a pause: nobody sees a segmentation of one result beside the numbers of another.
         nodes = _settled(finding, referenceNode, fresh, maps, given, output, earlier or SegmentationNodes())
@@ -100,8 +101,7 @@ def _settled(
     output: Any,
     earlier: SegmentationNodes,
 ) -> SegmentationNodes:
-    isReplaced = output is not None and slicer.mrmlScene.IsNodePresent(output) and isUntouchedResult(output)
-    table = None
+    isReplaced, table = _isReplaced(output), None
     if isReplaced:
         wasEmpty = output.GetSegmentation().GetNumberOfSegments() == 0
         replaceSegments(output, fresh)
@@ -120,6 +120,10 @@ def _settled(
     for node in (segmentation, table, *maps.values()):
         markResult(node, finding)
     return SegmentationNodes(segmentation, table, dict(maps))
+
+
+def _isReplaced(output: Any) -> bool:
+    return output is not None and slicer.mrmlScene.IsNodePresent(output) and isUntouchedResult(output)
 
 
 def _columns(finding: Finding, given: tuple[str, ...], *, when: datetime) -> dict[str, list[str]]:
@@ -159,6 +163,7 @@ def _mapNode(name: str, volume: Volume, referenceNode: Any) -> Any:
     for attribute in (ATTENTION_ATTRIBUTE, RESULT_ATTRIBUTE):
         node.SetAttribute(attribute, "1")
     setDisplay(node, displayRange=(0.0, 1.0), colorNodeId=colors.GetID())
+    showInOwnColors(node, colors)
     node.SetAndObserveTransformNodeID(referenceNode.GetTransformNodeID())
     worldToLocal = np.linalg.inv(transformToWorld(referenceNode))
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(worldToLocal @ volume.grid.ijk_to_ras))
