@@ -97,6 +97,8 @@ class WorkerClient:
 
     def kill(self) -> None:
         """End the worker with all its children; whoever waits is told at a later ``poll``."""
+        if not self._isRunning:  # it has ended, and those who waited are being told
+            return
         self._wasKilled = True
         self._transport.kill(self._processGroup)
 
