@@ -1,12 +1,13 @@
 """Gromov-Wasserstein of a batch of graph pairs: this solver against a loop over ``ot.gromov.gromov_wasserstein2``.
 
 Random graphs of 12 to 48 nodes: cosine distances of random features, clusters of features, points in a square. Region
-graphs: synthetic livers, nodes by the demo student and by an untrained one, of the same patient (as in distillation,
-graphs of one size) and of two patients; ``--ct FOLDER`` adds a real liver (folders ct_dicom and masks_dicom of
-3D-IRCADb). POT is timed twice: with numpy arrays, and as training would use it, with torch tensors that want gradients
-(float32), as this solver's do. Milliseconds are medians of alternating runs in the time of this thread, so that other
-work on the machine does not count. "not above": pairs whose value is at most POT's by 1e-6 relative; "lower": mean of
-1 - value / POT's value; "starts": not above the best of POT from its own start and ``--pot-starts`` random ones.
+graphs: synthetic livers, as they are and with many tumors (12 to 48 nodes), nodes by the demo student and by an
+untrained one, of the same patient (as in distillation, graphs of one size) and of two patients; ``--ct FOLDER`` adds a
+real liver (folders ct_dicom and masks_dicom of 3D-IRCADb). POT is timed twice: with numpy arrays, and as training would
+use it, with torch tensors that want gradients (float32), as this solver's do. Milliseconds are medians of alternating
+runs in the time of this thread, so that other work on the machine does not count. "not above": pairs whose value is at
+most POT's by 1e-6 relative; "lower": mean of 1 - value / POT's value; "starts": not above the best of POT from its own
+start and ``--pot-starts`` random ones.
 """
 
 from __future__ import annotations
@@ -153,6 +154,12 @@ def all_batches(options: argparse.Namespace) -> Iterator[tuple[str, list[Pairs]]
             yield f"random {name}, {'one size' if one_size else 'two sizes'}", batches
     cases = [phantom_case(seed, shape_kji=(48, 96, 96)) for seed in range(options.batch)]
     yield from region_batches("synthetic livers", cases)
+    rows = [
+        region_batches("livers of many tumors", [many_tumors(b * options.batch + n) for n in range(options.batch)])
+        for b in range(options.batches)
+    ]
+    for same_row in zip(*rows, strict=True):
+        yield same_row[0][0], [pairs for _, batches in same_row for pairs in batches]
     if options.ct:
         yield from region_batches("a real liver", [real_case(options.ct)])
 
@@ -191,6 +198,20 @@ def region_batches(name: str, cases: list[Case]) -> list[tuple[str, list[Pairs]]
     if len(cases) > 1:
         rows.append((f"{name}, two patients", [list(zip(teacher, student[1:] + student[:1], strict=True))]))
     return rows
+
+
+def many_tumors(seed: int) -> Case:
+    """A synthetic liver with 3 to 19 more tumors, for region graphs of about 12 to 48 nodes."""
+    rng, case = np.random.default_rng(seed), phantom_case(seed, shape_kji=(48, 96, 96))
+    ct, liver = case.sequences["ct"], case.regions["liver"]
+    tumor, values = case.regions["tumor"].array_kji > 0, ct.array_kji.copy()
+    inside = np.argwhere(liver.array_kji > 0)  # voxels (V, 3), k j i
+    inside_mm = inside * ct.grid.spacing_ijk_mm[::-1]
+    for center_mm in inside_mm[rng.permutation(len(inside))[: rng.integers(3, 20)]]:
+        ball = tuple(inside[np.linalg.norm(inside_mm - center_mm, axis=1) < rng.uniform(5, 14)].T)
+        tumor[ball] = True
+        values[ball] += rng.uniform(-60, 40)
+    return Case({"ct": Volume(values, ct.grid)}, {"liver": liver, "tumor": Volume(tumor, liver.grid)})
 
 
 def graphs_of(cases: list[Case], student: Student) -> list[np.ndarray]:
