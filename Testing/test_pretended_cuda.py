@@ -13,7 +13,7 @@ from REACTDistillLib.predict import predict
 from REACTDistillLib.shipped import demo_student
 from REACTDistillLib.student import load_student
 from REACTDistillLib.train import TrainingConfig, train
-from test_reactkd_training import CONFIG, TRAINING
+from reactkd_samples import CONFIG, TRAINING
 
 ON_DEVICE = {"device": "cuda", "loader_threads": 0, "epochs": 2, "steps_per_epoch": 2}
 SMALL_BRAINS = {

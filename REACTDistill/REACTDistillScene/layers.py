@@ -135,8 +135,8 @@ def _withoutHeatMap(layers: Layers) -> Layers:
 
 def _stillShows(now: Layers, shown: Layers) -> bool:
     """True when the volumes are those that were shown; the opacity may be another."""
-    pairs = zip(now._replace(foregroundOpacity=0.0), shown._replace(foregroundOpacity=0.0), strict=True)
-    return all(_isUnchanged(one, other) for one, other in pairs)
+    layers = ("background", "foreground", "label")
+    return all(_isUnchanged(getattr(now, layer), getattr(shown, layer)) for layer in layers)
 
 
 def _isUnchanged(now: Any, shown: Any) -> bool:
